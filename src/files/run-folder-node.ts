@@ -1,0 +1,263 @@
+/**
+ * A run folder: the configuration, vocabulary, weights and optimiser state of one training run, saved together.
+ *
+ *     DIR/run.json                                which checkpoint is the run; the configuration; sizes and SHA-256
+ *     DIR/checkpoint-000012/weights.safetensors   the files, under the names they were saved with
+ *     DIR/checkpoint-000012/…
+ *
+ * `run.json` alone decides. A save writes a whole new checkpoint folder, waits until the disk has it, and then replaces
+ * `run.json` by one rename; only after that is the checkpoint before removed. So a crash at any moment leaves the old
+ * run or the new one, whole; what a crash leaves beside it is removed by a later save.
+ *
+ * The weights are a plain safetensors file. From PyTorch, with `pip install safetensors`:
+ *
+ *     from json import load; from safetensors.torch import load_file
+ *     model.load_state_dict(load_file(f"DIR/{load(open('DIR/run.json'))['checkpoint']}/weights.safetensors"))
+ *
+ * One process at a time may save into a folder; any number may load from it meanwhile.
+ */
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { UserError } from "../errors.js";
+import { syncFolder, TEMPORARY_NAME, writeFileAtomic, writeSynced } from "./atomic-node.js";
+import { codeOf, ioProblem, readBytes } from "./io-node.js";
+import { type Manifest, parseManifest, printManifest, requireFileNames } from "./run-manifest.js";
+
+/**
+ * What a run holds. `config` is any JSON value; `files` maps plain names (letters, digits, `.`, `_`, `-`) to bytes, or
+ * to text kept as UTF-8. Neither may change until the save has ended.
+ */
+export type RunContents = { readonly config: unknown; readonly files: Readonly<Record<string, Uint8Array | string>> };
+
+/** A run as it was loaded: every file complete and unchanged since it was saved. */
+export type Run = {
+  readonly dir: string;
+  /** The folder inside `dir` that holds the files, such as `checkpoint-000012`. */
+  readonly checkpoint: string;
+  readonly config: unknown;
+  readonly files: ReadonlyMap<string, Uint8Array>;
+};
+
+const CHECKPOINT_NAME = /^checkpoint-(\d{6,15})$/;
+const ABANDONED_AFTER_MS = 10 * 60 * 1000;
+const saving = new Map<string, Promise<void>>();
+
+/**
+ * Saves a run into `dir`, which is created where it is missing. A run already there is replaced as a whole, at one
+ * moment: until then `loadRun` gives the old one. Saves into one folder from one process wait for each other.
+ *
+ * @throws UserError that names the folder: it holds files but no run, the disk is full, permission is missing, or
+ *   `config` is not JSON. The old run is then intact, and nothing half-written is left.
+ */
+export async function saveRun(dir: string, contents: RunContents): Promise<void> {
+  const key = resolve(dir);
+  const before = saving.get(key) ?? Promise.resolve();
+  const current = before.catch(() => {}).then(() => save(dir, contents));
+  saving.set(key, current);
+  try {
+    await current;
+  } catch (error) {
+    throw error instanceof UserError ? error : new UserError(`cannot save the run ${dir}: ${ioProblem(error)}.`);
+  } finally {
+    if (saving.get(key) === current) saving.delete(key);
+  }
+}
+
+async function save(dir: string, { config, files }: RunContents): Promise<void> {
+  requireFileNames(dir, Object.keys(files));
+  const bytes = Object.entries(files).map(
+    ([name, data]) => [name, typeof data === "string" ? Buffer.from(data, "utf8") : data] as const,
+  );
+  const listed = Object.fromEntries(
+    bytes.map(([name, data]) => [name, { bytes: data.byteLength, sha256: sha256(data) }]),
+  );
+  printManifest(dir, { checkpoint: null, config, files: listed }); // refuses what JSON cannot hold, before any write
+  const { previous, undo } = await openForSaving(dir);
+  await tidy(dir, previous, previous);
+  let checkpoint: string | undefined;
+  try {
+    checkpoint = await makeCheckpoint(dir);
+    const folder = join(dir, checkpoint);
+    for (const [name, data] of bytes) await writeSynced(join(folder, name), data);
+    await syncFolder(folder);
+    await syncFolder(dir);
+    await writeFileAtomic(join(dir, "run.json"), printManifest(dir, { checkpoint, config, files: listed }));
+  } catch (error) {
+    await takeBack(dir, checkpoint, undo);
+    throw error;
+  }
+  await tidy(dir, previous, checkpoint);
+}
+
+/** Loads the run of a folder and checks every file against the sizes and hashes of `run.json`.
+ *
+ * @throws UserError that names the folder and what is wrong: no run, another version, a file missing, cut short or
+ *   changed.
+ */
+export async function loadRun(dir: string): Promise<Run> {
+  for (;;) {
+    const { checkpoint, config, files } = await requireManifest(dir);
+    if (checkpoint === null) throw new UserError(`the run ${dir} holds nothing yet: its first save did not finish.`);
+    try {
+      const read = new Map<string, Uint8Array>();
+      for (const [name, expected] of Object.entries(files)) {
+        read.set(name, await readChecked(join(dir, checkpoint, name), expected));
+      }
+      return { dir, checkpoint, config, files: read };
+    } catch (error) {
+      // Another process may have saved and removed this checkpoint meanwhile: then the newer one is the run.
+      const now = await requireManifest(dir);
+      if (now.checkpoint === checkpoint) throw error;
+    }
+  }
+}
+
+/** Whether `loadRun` would find a saved run of this version there. Its files are not checked. */
+export async function isRun(dir: string): Promise<boolean> {
+  try {
+    return (await requireManifest(dir)).checkpoint !== null;
+  } catch (error) {
+    if (error instanceof UserError) return false;
+    throw error;
+  }
+}
+
+/**
+ * The bytes of one of a run's files.
+ * @throws UserError that names the run, the file, and what it holds instead.
+ */
+export function runFile(run: Run, name: string): Uint8Array {
+  const bytes = run.files.get(name);
+  if (!bytes) throw new UserError(`the run ${run.dir} holds no ${name}, only ${[...run.files.keys()].join(", ")}.`);
+  return bytes;
+}
+
+/**
+ * One of a run's files as text.
+ * @throws UserError where it is missing or not UTF-8.
+ */
+export function runText(run: Run, name: string): string {
+  const bytes = runFile(run, name);
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new UserError(`${join(run.dir, run.checkpoint, name)} is not UTF-8 text.`);
+  }
+}
+
+async function requireManifest(dir: string): Promise<Manifest> {
+  const found = await findManifest(dir);
+  if (found === "no folder") throw new UserError(`there is no run folder ${dir}.`);
+  if (found === "no run.json") throw new UserError(`${dir} is no run folder: it holds no run.json.`);
+  return found;
+}
+
+async function findManifest(dir: string): Promise<Manifest | "no folder" | "no run.json"> {
+  const path = join(dir, "run.json");
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code !== "ENOENT" && code !== "ENOTDIR") throw new UserError(`cannot read ${path}: ${ioProblem(error)}.`);
+    const folder = await stat(dir).catch(() => undefined);
+    if (folder && !folder.isDirectory()) throw new UserError(`${dir} is a file, not a run folder.`);
+    return folder ? "no run.json" : "no folder";
+  }
+  return parseManifest(bytes, path);
+}
+
+async function readChecked(path: string, expected: { bytes: number; sha256: string }): Promise<Uint8Array> {
+  const found = await stat(path).catch((error: unknown) => {
+    if (codeOf(error) === "ENOENT") throw new UserError(`${path} is missing, though run.json lists it.`);
+    throw new UserError(`cannot read ${path}: ${ioProblem(error)}.`);
+  });
+  if (!found.isFile()) throw new UserError(`${path} is not a file, though run.json lists it as one.`);
+  if (found.size !== expected.bytes) {
+    const hint = found.size < expected.bytes ? " (was it cut short?)" : "";
+    throw new UserError(`${path} has ${found.size} bytes where run.json says ${expected.bytes}${hint}.`);
+  }
+  const bytes = await readBytes(path);
+  if (sha256(bytes) !== expected.sha256) {
+    throw new UserError(`${path} has changed since it was saved: its SHA-256 is not the one in run.json.`);
+  }
+  return bytes;
+}
+
+/** Makes a folder ready for a save; says which checkpoint its run is, and how to take the preparation back. */
+async function openForSaving(dir: string): Promise<{ previous?: string; undo: () => Promise<void> }> {
+  const found = await findManifest(dir);
+  if (typeof found === "object") return { previous: found.checkpoint ?? undefined, undo: async () => {} };
+  if (found === "no run.json" && (await readdir(dir)).some((name) => !TEMPORARY_NAME.test(name))) {
+    throw new UserError(`${dir} is not overwritten: it holds files but no run.json, so it is no run folder.`);
+  }
+  const created: string[] = [];
+  const undo = async () => {
+    await rm(join(dir, "run.json"), { force: true });
+    for (const folder of created) await rmdir(folder);
+  };
+  try {
+    if (found === "no folder") {
+      const first = await mkdir(resolve(dir), { recursive: true });
+      for (let folder = resolve(dir); first && folder.length >= first.length; folder = dirname(folder)) {
+        created.push(folder);
+      }
+      for (const folder of created) await syncFolder(dirname(folder));
+    }
+    // From here on the folder is known as ours, should a crash leave a first checkpoint that no run.json names yet.
+    await writeFileAtomic(join(dir, "run.json"), printManifest(dir, { checkpoint: null, config: null, files: {} }));
+  } catch (error) {
+    await undo().catch(() => {}); // the first failure is the one to tell
+    throw error;
+  }
+  return { undo };
+}
+
+/** Makes the folder of the next checkpoint: a number above every other's. */
+async function makeCheckpoint(dir: string): Promise<string> {
+  const numbers = (await readdir(dir)).map((name) => numberOf(name) ?? 0);
+  const checkpoint = `checkpoint-${String(Math.max(0, ...numbers) + 1).padStart(6, "0")}`;
+  await mkdir(join(dir, checkpoint));
+  return checkpoint;
+}
+
+/** After a failed save: removes what it wrote, unless run.json already names it or cannot be asked. */
+async function takeBack(dir: string, checkpoint: string | undefined, undo: () => Promise<void>): Promise<void> {
+  try {
+    const now = await findManifest(dir);
+    if (typeof now === "object" && now.checkpoint !== null && now.checkpoint === checkpoint) return;
+    if (checkpoint) await rm(join(dir, checkpoint), { recursive: true, force: true });
+    await undo();
+  } catch {
+    // The failure that led here is the one to tell; the next save removes what is left.
+  }
+}
+
+/**
+ * Removes what no longer counts: the checkpoint that was the run before and all older ones, unless it is `keep`, and
+ * temporary files. One newer than `previous` is what a crash left, or what another process is writing just now: it
+ * goes once a newer save has finished, or after ten minutes.
+ */
+async function tidy(dir: string, previous: string | undefined, keep: string | undefined): Promise<void> {
+  try {
+    for (const name of await readdir(dir)) {
+      const number = numberOf(name);
+      const counts = number === undefined ? !TEMPORARY_NAME.test(name) : name === keep;
+      if (counts) continue;
+      const isOld = number === undefined || number <= (numberOf(previous) ?? 0);
+      if (isOld || Date.now() - (await stat(join(dir, name))).mtimeMs > ABANDONED_AFTER_MS) {
+        await rm(join(dir, name), { recursive: true, force: true });
+      }
+    }
+  } catch {
+    // No harm to the run; the next save tries again.
+  }
+}
+
+function numberOf(name: string | undefined): number | undefined {
+  const digits = name === undefined ? undefined : CHECKPOINT_NAME.exec(name)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
