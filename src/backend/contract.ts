@@ -1,0 +1,56 @@
+/**
+ * The one contract that every backend fulfils: a session owns memory, compiles programs against it and runs them.
+ *
+ * Only creating, compiling and reading are asynchronous; a run enqueues. Host data goes in and out as plain numbers in
+ * row-major order; each backend stores them in its own precision.
+ */
+import type { Program, Variable } from "../program/program.js";
+
+/** Numbers as the host sees them. */
+export type HostArray = Float64Array | Float32Array | Int32Array;
+
+export interface Memory {
+  /** Bytes of variables: weights, optimiser state, carried state, inputs and results. */
+  readonly variables: number;
+  /** Bytes of temporaries over all compiled programs, as planned. */
+  readonly temporaries: number;
+  /** Bytes the session holds in all, code and packing included as far as the backend knows them. */
+  readonly total: number;
+}
+
+/** How a run ended: "done", or "refused": a guard was not finite and nothing was committed. */
+export type RunResult = "done" | "refused";
+
+export interface Executable {
+  readonly program: Program;
+  /**
+   * Carries the program out. Where the backend works in the background it enqueues, and the result is what is known so
+   * far; `settled` says how the latest run ended.
+   */
+  run(): RunResult;
+  settled(): Promise<RunResult>;
+  /** The value of a temporary buffer after a run, for looking into a program compiled with `keep`. */
+  peek(buffer: number): Promise<HostArray>;
+}
+
+export interface Session {
+  readonly backend: Backend;
+  /** Compiles; variables that are new to the session are created and hold zeros. Throws when the plan is too large, with its figure. */
+  compile(program: Program): Promise<Executable>;
+  /** Copies numbers into a variable (all of its elements), from element `offset` on. A variable not seen yet is created. */
+  write(variable: Variable, data: ArrayLike<number>, offset?: number): void;
+  /** Copies a variable out, into `into` where given, else into a new array. */
+  read(variable: Variable, into?: HostArray): Promise<HostArray>;
+  /** As `read`, where the backend can answer at once (processor backends); undefined elsewhere. */
+  readNow?(variable: Variable, into?: HostArray): HostArray;
+  memory(): Memory;
+  /** Frees everything; further calls throw. */
+  dispose(): void;
+}
+
+export interface Backend {
+  readonly name: "reference" | "wasm" | "webgpu";
+  /** Unit round-off of its floats. */
+  readonly precision: "float64" | "float32";
+  createSession(): Promise<Session>;
+}

@@ -1,0 +1,29 @@
+/**
+ * The vanilla recurrent network (Elman 1990), as PyTorch's RNN.
+ *
+ *   h' = φ(W_ih·x + b_ih + W_hh·h + b_hh),   φ = tanh or relu
+ */
+import { linear, relu, tanh } from "../graph/language.js";
+import { type Cell, defineCell } from "./cell.js";
+
+export interface RnnOptions {
+  /** φ; default "tanh". */
+  readonly nonlinearity?: "tanh" | "relu";
+  /** Default true. */
+  readonly bias?: boolean;
+}
+
+/** A vanilla RNN of `hidden` units. */
+export function rnn(hidden: number, { nonlinearity = "tanh", bias = true }: RnnOptions = {}): Cell {
+  const φ = nonlinearity === "relu" ? relu : tanh;
+  return defineCell<"h", string>({
+    name: "rnn",
+    state: { h: hidden },
+    parameters: (input) => ({
+      weight_ih: [hidden, input],
+      weight_hh: [hidden, hidden],
+      ...(bias ? { bias_ih: [hidden], bias_hh: [hidden] } : {}),
+    }),
+    step: (x, { h }, w) => ({ h: φ(linear(x, w.weight_ih!, w.bias_ih).add(linear(h, w.weight_hh!, w.bias_hh))) }),
+  });
+}

@@ -1,0 +1,163 @@
+/**
+ * The language that cells, layers, losses and optimisers are written in. Every function takes tensors and gives a tensor; the
+ * derivative, the fused kernels and the memory follow from what is written.
+ *
+ * R rows (all leading dimensions), C columns (the last dimension).
+ */
+import { UserError } from "../errors.js";
+import { concat, matmul, slice, sumColumns, sumRows, transpose } from "./ops/matrix.js";
+import { gather, random } from "./ops/rows.js";
+import { columnsOf, rowsOf, type Shape, showShape, withColumns } from "./shape.js";
+import { constant, pointwise, Tensor } from "./tensor.js";
+import type { Variable } from "./variable.js";
+
+export {
+  concat,
+  expand,
+  matmul,
+  maxColumns,
+  reshape,
+  slice,
+  sliceRows,
+  sumAll,
+  sumColumns,
+  sumRows,
+  transpose,
+} from "./ops/matrix.js";
+export { crossEntropyRows, gather, logSoftmax, random, softmax } from "./ops/rows.js";
+export { constant, scoped, Tensor } from "./tensor.js";
+export { unroll } from "./unroll.js";
+
+type Operand = Tensor | number;
+
+/** The current value of a variable. */
+export function current(variable: Variable): Tensor {
+  return new Tensor("variable", [], variable.shape, { variable }, variable.type).named(variable.name);
+}
+
+/** `shape` zeros. */
+export const zeros = (shape: Shape): Tensor => constant(0, shape);
+
+// ── pointwise
+
+export const exp = (x: Tensor): Tensor => pointwise("exp", x);
+export const log = (x: Tensor): Tensor => pointwise("log", x);
+export const log1p = (x: Tensor): Tensor => pointwise("log1p", x);
+export const expm1 = (x: Tensor): Tensor => pointwise("expm1", x);
+export const sqrt = (x: Tensor): Tensor => pointwise("sqrt", x);
+export const abs = (x: Tensor): Tensor => pointwise("abs", x);
+export const erf = (x: Tensor): Tensor => pointwise("erf", x);
+/** σ(x) = 1 / (1 + e⁻ˣ). */
+export const sigmoid = (x: Tensor): Tensor => pointwise("sigmoid", x);
+export const tanh = (x: Tensor): Tensor => pointwise("tanh", x);
+/** log(1 + eˣ). */
+export const softplus = (x: Tensor): Tensor => pointwise("softplus", x);
+export const maximum = (a: Operand, b: Operand): Tensor => pointwise("max", asTensor(a), b);
+export const minimum = (a: Operand, b: Operand): Tensor => pointwise("min", asTensor(a), b);
+/** 1 where a < b, else 0. */
+export const less = (a: Operand, b: Operand): Tensor => pointwise("less", asTensor(a), b);
+/** 1 where a ≤ b, else 0. */
+export const lessEqual = (a: Operand, b: Operand): Tensor => pointwise("lessEqual", asTensor(a), b);
+/** 1 where a = b, else 0. */
+export const equal = (a: Operand, b: Operand): Tensor => pointwise("equal", asTensor(a), b);
+/** a where condition ≠ 0, b elsewhere. */
+export const select = (condition: Tensor, a: Operand, b: Operand): Tensor => pointwise("select", condition, a, b);
+export const square = (x: Tensor): Tensor => x.mul(x);
+
+const asTensor = (x: Operand): Tensor => (typeof x === "number" ? constant(x) : x);
+
+// ── activations
+
+/** max(x, 0); its slope at 0 is 0. */
+export const relu = (x: Tensor): Tensor => maximum(x, 0);
+/** x where x > 0, slope·x elsewhere. Default slope 0.01. */
+export const leakyRelu = (x: Tensor, slope = 0.01): Tensor => select(less(0, x), x, x.mul(slope));
+/** x where x > 0, alpha·(eˣ − 1) elsewhere. */
+export const elu = (x: Tensor, alpha = 1): Tensor => select(less(0, x), x, expm1(minimum(x, 0)).mul(alpha));
+/** x·Φ(x) with the normal distribution's Φ (Hendrycks & Gimpel 2016), exact. */
+export const gelu = (x: Tensor): Tensor => x.mul(0.5).mul(erf(x.mul(Math.SQRT1_2)).add(1));
+/** x·σ(x), also called swish. */
+export const silu = (x: Tensor): Tensor => x.mul(sigmoid(x));
+
+/** The activation functions by name, as options take them. */
+export const activations = {
+  identity: (x: Tensor): Tensor => x,
+  relu,
+  leakyRelu,
+  elu,
+  gelu,
+  silu,
+  sigmoid,
+  tanh,
+  softplus,
+} as const;
+export type ActivationName = keyof typeof activations;
+
+// ── structure
+
+/** x·weightᵀ + bias: x [.., C], weight [O, C], bias [O], as PyTorch's `linear`. One-hot rows become a lookup. */
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  if (columnsOf(x.shape) !== columnsOf(weight.shape))
+    throw new UserError(
+      `linear: ${nameOf(x, "the input")} of shape ${showShape(x.shape)} has ${columnsOf(x.shape)} features, but ${nameOf(weight, "the weight")} of shape ${showShape(weight.shape)} takes ${columnsOf(weight.shape)}`,
+    );
+  const ids = oneHotOf.get(x);
+  const product = ids ? gather(transpose(weight), ids) : matmul(x, weight, { transposeB: true });
+  return bias ? product.add(bias) : product;
+}
+
+const nameOf = (tensor: Tensor, otherwise: string): string => tensor.name ?? otherwise;
+const oneHotOf = new WeakMap<Tensor, Tensor>();
+
+/** Each index of [.., 1] as a row of `classes` zeros with a one at its place. */
+export function oneHot(ids: Tensor, classes: number): Tensor {
+  const numbers = {
+    name: `0…${classes - 1}`,
+    shape: [1, classes],
+    type: "float",
+    initial: Array.from({ length: classes }, (_, i) => i),
+  } as const;
+  const rows = equal(ids, current(numbers));
+  oneHotOf.set(rows, ids);
+  return rows;
+}
+
+/** Cuts the features into `parts` equal pieces; names, given instead of a number, name the pieces for explanations. */
+export function split(x: Tensor, parts: number | readonly string[]): Tensor[] {
+  const count = typeof parts === "number" ? parts : parts.length;
+  const columns = columnsOf(x.shape);
+  if (!Number.isInteger(count) || count < 1 || columns % count !== 0)
+    throw new UserError(`split: ${columns} features of ${showShape(x.shape)} do not divide into ${count} equal parts`);
+  return Array.from({ length: count }, (_, i) => {
+    const part = slice(x, (i * columns) / count, columns / count);
+    return typeof parts === "number" || part === x ? part : part.named(parts[i]!);
+  });
+}
+
+/** Mean over the features, [R, 1]. */
+export const meanColumns = (x: Tensor): Tensor => sumColumns(x).div(columnsOf(x.shape));
+/** Mean over all rows, [C]. */
+export const meanRows = (x: Tensor): Tensor => sumRows(x).div(rowsOf(x.shape));
+
+/** Each row to mean 0 and variance 1 over the features, then gain ∘ x + bias (Ba, Kiros & Hinton 2016). `epsilon` as PyTorch's. */
+export function layerNormalize(x: Tensor, gain?: Tensor, bias?: Tensor, epsilon = 1e-5): Tensor {
+  const centred = x.sub(meanColumns(x));
+  const normal = centred.div(sqrt(meanColumns(square(centred)).add(epsilon)));
+  const scaled = gain ? normal.mul(gain) : normal;
+  return bias ? scaled.add(bias) : scaled;
+}
+
+/**
+ * Inverted dropout (Srivastava et al. 2014): each element is zero with probability `rate`, else divided by 1 − rate. The mask
+ * depends on the step's seed, the key and the element's place alone.
+ */
+export function dropped(x: Tensor, rate: number, seed: Tensor, key: number): Tensor {
+  if (!(rate >= 0 && rate < 1)) throw new UserError(`dropout: the rate must be at least 0 and below 1, not ${rate}`);
+  return rate === 0 ? x : x.mul(dropoutMask(x, rate, seed, key));
+}
+
+/** 0 with probability `rate`, else 1/(1 − rate), in the shape of `like`. */
+export const dropoutMask = (like: Tensor, rate: number, seed: Tensor, key: number): Tensor =>
+  lessEqual(rate, random(seed, key, like)).mul(1 / (1 - rate));
+
+export { withColumns };

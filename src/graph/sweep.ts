@@ -1,0 +1,152 @@
+/**
+ * The reverse sweep: backpropagation over a graph. Tensors are visited from the last to the first; each passes the
+ * gradient it has gathered to its inputs by its op's derivative. Where a value is used several times, its gradients add.
+ */
+
+import { concat, sumTo } from "./ops/matrix.js";
+import { opTable } from "./ops/table.js";
+import { isPointwise } from "./pointwise.js";
+import { columnsOf, withColumns } from "./shape.js";
+import { constant, type Tensor } from "./tensor.js";
+
+/** What has come together for one tensor: gradients of the whole, and of ranges of its columns (from slices). */
+interface Contribution {
+  whole: Tensor | undefined;
+  readonly columns: { readonly start: number; readonly size: number; readonly dy: Tensor }[];
+}
+
+export interface SweepOptions {
+  /** Pairs of a tensor and the gradient of the loss with respect to it. */
+  readonly seeds: readonly (readonly [Tensor, Tensor])[];
+  readonly wrt: readonly Tensor[];
+  /** How the backward pass gets at a forward value; by default the tensor itself. */
+  readonly value?: (tensor: Tensor) => Tensor;
+}
+
+/** The gradient of Σ seeds with respect to each tensor of `wrt`; undefined for one that has no influence. */
+export function sweep({ seeds, wrt, value = (tensor) => tensor }: SweepOptions): (Tensor | undefined)[] {
+  const order = influenced(
+    seeds.map(([tensor]) => tensor),
+    new Set(wrt),
+  );
+  const contributions = new Map<Tensor, Contribution>();
+  const contributionOf = (tensor: Tensor): Contribution => {
+    const found = contributions.get(tensor) ?? { whole: undefined, columns: [] };
+    contributions.set(tensor, found);
+    return found;
+  };
+  const contribute = (tensor: Tensor, dy: Tensor): void => {
+    const contribution = contributionOf(tensor);
+    contribution.whole = contribution.whole ? contribution.whole.add(dy) : dy;
+  };
+  for (const [tensor, dy] of seeds) if (order.has(tensor)) contribute(tensor, dy);
+
+  for (const node of [...order].sort((a, b) => b.id - a.id)) {
+    if (node.op === "loop") backThroughLoop(node, order, contributions, contribute);
+    const contribution = contributions.get(node);
+    if (!contribution || node.op === "loopOutput") continue; // a loop's outputs are gathered by the loop, which comes later
+    const dy = together(node, contribution);
+    contribution.whole = dy;
+    contribution.columns.length = 0;
+    if (dy && node.name && dy.op !== "constant") dy.name ??= `d${node.name}`;
+    if (dy) backThroughOp(node, dy, order, value, contribute, contributionOf);
+  }
+  return wrt.map((tensor) => {
+    const contribution = contributions.get(tensor);
+    return contribution && together(tensor, contribution);
+  });
+}
+
+/** The tensors on a path from `wrt` to `outputs`, with loops standing before their outputs. */
+function influenced(outputs: readonly Tensor[], wrt: ReadonlySet<Tensor>): Set<Tensor> {
+  const known = new Map<Tensor, boolean>();
+  const order = new Set<Tensor>();
+  const visit = (node: Tensor): boolean => {
+    const before = known.get(node);
+    if (before !== undefined) return before;
+    known.set(node, false);
+    let found = wrt.has(node);
+    for (const input of node.inputs) if (visit(input)) found = true;
+    known.set(node, found);
+    if (found) order.add(node);
+    return found;
+  };
+  for (const output of outputs) visit(output);
+  return order;
+}
+
+function backThroughOp(
+  node: Tensor,
+  dy: Tensor,
+  order: ReadonlySet<Tensor>,
+  value: (tensor: Tensor) => Tensor,
+  contribute: (tensor: Tensor, dy: Tensor) => void,
+  contributionOf: (tensor: Tensor) => Contribution,
+): void {
+  if (node.op === "slice") {
+    const { start, size } = node.attributes;
+    if (order.has(node.inputs[0]!)) contributionOf(node.inputs[0]!).columns.push({ start: start!, size: size!, dy });
+    return;
+  }
+  const { derivative } = opTable[node.op];
+  const context = { dy, node, x: (i: number) => value(node.inputs[i]!), y: () => value(node) };
+  node.inputs.forEach((input, i) => {
+    const rule = typeof derivative === "function" ? derivative : derivative?.[i];
+    if (!rule || !order.has(input)) return;
+    const dx = rule(context, i);
+    contribute(input, isPointwise(node.op) ? sumTo(dx, input.shape) : dx);
+  });
+}
+
+function backThroughLoop(
+  node: Tensor,
+  order: ReadonlySet<Tensor>,
+  contributions: ReadonlyMap<Tensor, Contribution>,
+  contribute: (tensor: Tensor, dy: Tensor) => void,
+): void {
+  const loop = node.attributes.loop!;
+  const sequences = new Map<number, Tensor>();
+  const finals = new Map<number, Tensor>();
+  for (const output of order) {
+    if (output.op !== "loopOutput" || output.inputs[0] !== node) continue;
+    const contribution = contributions.get(output);
+    const dy = contribution && together(output, contribution);
+    const { kind, index } = output.attributes.output!;
+    if (dy) (kind === "final" ? finals : sequences).set(index, dy);
+  }
+  const gradients = loop.derivative({ sequences, finals, needed: (i) => order.has(node.inputs[i]!) });
+  gradients.forEach((dx, i) => {
+    if (dx) contribute(node.inputs[i]!, dx);
+  });
+}
+
+/** One gradient from all contributions: slices of the columns are laid side by side, with zeros where none came. */
+function together(node: Tensor, { whole, columns }: Contribution): Tensor | undefined {
+  let sum = whole;
+  let rest = [...columns].sort((a, b) => a.start - b.start);
+  while (rest.length > 0) {
+    const parts: Tensor[] = [];
+    const overlapping: typeof rest = [];
+    let end = 0;
+    const zeros = (size: number): Tensor => constant(0, withColumns(node.shape, size));
+    for (const part of rest) {
+      if (part.start < end) {
+        overlapping.push(part);
+        continue;
+      }
+      if (part.start > end) parts.push(zeros(part.start - end));
+      parts.push(part.dy);
+      end = part.start + part.size;
+    }
+    if (end < columnsOf(node.shape)) parts.push(zeros(columnsOf(node.shape) - end));
+    const dy = concat(parts);
+    sum = sum ? sum.add(dy) : dy;
+    rest = overlapping;
+  }
+  return sum;
+}
+
+/** d loss / d each of `wrt`, for a scalar loss [1]; zeros for a tensor that has no influence. */
+export function gradients(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
+  return sweep({ seeds: [[loss, constant(1, loss.shape)]], wrt }).map((dy, i) => dy ?? constant(0, wrt[i]!.shape));
+}

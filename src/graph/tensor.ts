@@ -1,0 +1,159 @@
+/**
+ * A tensor of the language: a node of the graph that says how a value is computed, with a static shape. Nothing is
+ * computed here; `program/` makes a program of the graph and a backend runs it.
+ */
+import { UserError } from "../errors.js";
+import type { LoopBody, LoopOutput } from "./loop.js";
+import type { PointwiseName } from "./pointwise.js";
+import { broadcast, type Shape, showShape } from "./shape.js";
+import type { ElementType, Variable } from "./variable.js";
+
+export type OpName =
+  | PointwiseName
+  | "variable"
+  | "constant"
+  | "random"
+  | "expand"
+  | "matmul"
+  | "transpose"
+  | "slice"
+  | "concat"
+  | "sliceRows"
+  | "padRows"
+  | "reshape"
+  | "sumRows"
+  | "sumColumns"
+  | "sumAll"
+  | "maxColumns"
+  | "softmax"
+  | "logSoftmax"
+  | "crossEntropy"
+  | "crossEntropyGradient"
+  | "gather"
+  | "scatter"
+  | "stepInput"
+  | "state"
+  | "loop"
+  | "loopOutput";
+
+/** What an op knows beside its inputs; each op reads its own few. */
+export interface Attributes {
+  readonly variable?: Variable;
+  readonly value?: number;
+  readonly shape?: Shape;
+  readonly key?: number;
+  readonly transposeA?: boolean;
+  readonly transposeB?: boolean;
+  readonly start?: number;
+  readonly size?: number;
+  readonly smoothing?: number;
+  readonly loop?: LoopBody;
+  readonly output?: LoopOutput;
+}
+
+let lastId = 0;
+const scopes: string[] = [];
+
+/** Runs `build` with `name` before the labels of the tensors it makes: "recurrent.l0". */
+export function scoped<R>(name: string, build: () => R): R {
+  scopes.push(name);
+  try {
+    return build();
+  } finally {
+    scopes.pop();
+  }
+}
+
+/** Runs `build` under exactly this scope: for tensors that stand in for others. */
+export function inScopeOf<R>(tensor: Tensor, build: () => R): R {
+  const outer = scopes.splice(0, scopes.length, ...(tensor.scope ? [tensor.scope] : []));
+  try {
+    return build();
+  } finally {
+    scopes.splice(0, scopes.length, ...outer);
+  }
+}
+
+type Operand = Tensor | number;
+
+export class Tensor {
+  /** Grows with creation, so that sorting by it is a topological order. */
+  readonly id = ++lastId;
+  readonly scope = scopes.join(".");
+  /** A person's name for the value, "i" or "dh"; explanations and errors use it. */
+  name: string | undefined;
+
+  constructor(
+    readonly op: OpName,
+    readonly inputs: readonly Tensor[],
+    readonly shape: Shape,
+    readonly attributes: Attributes = {},
+    readonly type: ElementType = "float",
+  ) {}
+
+  named(name: string): this {
+    this.name = name;
+    return this;
+  }
+
+  /** Where and what it is, for errors and profiles. */
+  get label(): string {
+    return [this.scope, this.name ?? this.op].filter(Boolean).join(": ");
+  }
+
+  /** Pointwise sum; operands repeat as in NumPy. */
+  add(other: Operand): Tensor {
+    return pointwise("add", this, other);
+  }
+  /** Pointwise difference. */
+  sub(other: Operand): Tensor {
+    return pointwise("sub", this, other);
+  }
+  /** Pointwise (Hadamard) product. */
+  mul(other: Operand): Tensor {
+    return pointwise("mul", this, other);
+  }
+  /** Pointwise quotient. */
+  div(other: Operand): Tensor {
+    return pointwise("div", this, other);
+  }
+  neg(): Tensor {
+    return pointwise("neg", this);
+  }
+}
+
+/** A number as a tensor, or `shape` of them. */
+export function constant(value: number, shape: Shape = [1]): Tensor {
+  return new Tensor("constant", [], shape, { value });
+}
+
+export const isConstant = (tensor: Tensor, value: number): boolean =>
+  tensor.op === "constant" && tensor.attributes.value === value;
+
+/** Applies a scalar function to each element; numbers among the operands become constants. */
+export function pointwise(name: PointwiseName, ...operands: Operand[]): Tensor {
+  const inputs = operands.map((operand) => {
+    if (operand instanceof Tensor) return operand;
+    if (typeof operand === "number") return constant(operand);
+    throw new UserError(`${name} takes tensors and numbers, not ${operand === null ? "null" : typeof operand}`);
+  });
+  const shape = broadcast(
+    inputs.map((input) => input.shape),
+    name,
+  );
+  return simplified(name, inputs, shape) ?? new Tensor(name, inputs, shape);
+}
+
+/** x·1, x+0 and the like are x itself where the shape stays: derived equations are read by people. */
+function simplified(name: PointwiseName, inputs: readonly Tensor[], shape: Shape): Tensor | undefined {
+  const [a, b] = inputs;
+  const whole = (tensor: Tensor): Tensor | undefined =>
+    showShape(tensor.shape) === showShape(shape) ? tensor : undefined;
+  if (!a || !b) return undefined;
+  if (name === "mul" && isConstant(b, 1)) return whole(a);
+  if (name === "mul" && isConstant(a, 1)) return whole(b);
+  if ((name === "add" || name === "sub") && isConstant(b, 0)) return whole(a);
+  if (name === "add" && isConstant(a, 0)) return whole(b);
+  if (name === "div" && isConstant(b, 1)) return whole(a);
+  return undefined;
+}

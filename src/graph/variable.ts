@@ -1,0 +1,18 @@
+import type { Shape } from "./shape.js";
+
+/** "float": float64 on the reference backend, float32 elsewhere. "index": whole numbers, int32. */
+export type ElementType = "float" | "index";
+
+/**
+ * Memory that outlives a program: a weight, a moment of Adam, a carried state, an input, a result. Programs of one
+ * session that name the same variable share it; its identity is the object's.
+ */
+export interface Variable {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly type: ElementType;
+  /** What it holds when a session first meets it, row-major; zeros by default. */
+  readonly initial?: ArrayLike<number>;
+}
+
+export const variable = (name: string, shape: Shape, type: ElementType = "float"): Variable => ({ name, shape, type });

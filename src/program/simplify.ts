@@ -1,0 +1,59 @@
+/** Walking the graph, and merging tensors that compute the same. */
+
+import type { Tensor } from "../graph/tensor.js";
+import type { Representative } from "./schedule.js";
+
+/**
+ * The tensors that `roots` need, in topological order. A loop stands for its body. With `stop`, the walk ends there.
+ */
+export function reachable(
+  roots: readonly Tensor[],
+  representative: Representative = (tensor) => tensor,
+  stop?: ReadonlySet<Tensor>,
+): Tensor[] {
+  const found = new Set<Tensor>();
+  const pending = roots.map(representative);
+  for (let tensor = pending.pop(); tensor; tensor = pending.pop()) {
+    if (found.has(tensor)) continue;
+    found.add(tensor);
+    if (!stop?.has(tensor)) pending.push(...tensor.inputs.map(representative));
+  }
+  return [...found].sort((a, b) => a.id - b.id);
+}
+
+/** Every tensor, the bodies of loops included. */
+function everything(roots: readonly Tensor[]): Tensor[] {
+  const found = new Set<Tensor>();
+  const pending = [...roots];
+  for (let tensor = pending.pop(); tensor; tensor = pending.pop()) {
+    if (found.has(tensor)) continue;
+    found.add(tensor);
+    pending.push(...tensor.inputs);
+    const loop = tensor.attributes.loop;
+    if (loop) pending.push(...loop.next, ...loop.sequences, ...loop.stepInputs, ...loop.states);
+  }
+  return [...found].sort((a, b) => a.id - b.id);
+}
+
+/** For each tensor the first one that computes the same from the same. */
+export function mergeEqual(roots: readonly Tensor[]): Representative {
+  const representatives = new Map<Tensor, Tensor>();
+  const byKey = new Map<string, Tensor>();
+  const objects = new Map<object, number>();
+  const numberOf = (object: object): number => {
+    if (!objects.has(object)) objects.set(object, objects.size);
+    return objects.get(object)!;
+  };
+  for (const tensor of everything(roots)) {
+    if (["loop", "state", "stepInput"].includes(tensor.op)) continue;
+    const inputs = tensor.inputs.map((input) => (representatives.get(input) ?? input).id);
+    const attributes = Object.entries(tensor.attributes).map(
+      ([key, value]) => `${key}=${key === "variable" ? numberOf(value as object) : JSON.stringify(value)}`,
+    );
+    const key = [tensor.op, tensor.shape.join("x"), ...inputs, ...attributes.sort()].join(" ");
+    const first = byKey.get(key);
+    if (first) representatives.set(tensor, first);
+    else byKey.set(key, tensor);
+  }
+  return (tensor) => representatives.get(tensor) ?? tensor;
+}
