@@ -52,3 +52,8 @@ export function numberField(what: string, value: unknown): number {
   }
   return value;
 }
+
+/** A name as the first words of a sentence: a file's name as it is, `the text` as `The text`. */
+export function sentence(name: string): string {
+  return name.startsWith("the ") ? `T${name.slice(1)}` : name;
+}

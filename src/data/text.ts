@@ -1,5 +1,5 @@
 import { UserError } from "../errors.js";
-import { count, show } from "./check.js";
+import { count, sentence, show } from "./check.js";
 import { createVocabulary, type Vocabulary } from "./vocabulary.js";
 
 /** A text as ids, cut in two in reading order. */
@@ -75,8 +75,4 @@ function encode(text: string, vocabulary: Vocabulary, name: string): Int32Array 
   } catch (error) {
     throw error instanceof UserError ? new UserError(`In ${name}: ${error.message}`) : error;
   }
-}
-
-function sentence(name: string): string {
-  return name.startsWith("the ") ? `T${name.slice(1)}` : name;
 }
