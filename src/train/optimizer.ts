@@ -1,0 +1,22 @@
+/** What an optimiser is: update equations in the language, for one parameter. Every backend runs the same equations. */
+import type { Tensor } from "../graph/tensor.js";
+
+export interface Optimizer {
+  /** "adam": for messages and run folders. */
+  readonly name: string;
+  readonly learningRate: number;
+  /** Running values kept for each parameter, in its shape (Adam: m, v), and where they start. */
+  readonly slots: Readonly<Record<string, number>>;
+  /**
+   * Numbers that change from update to update beside the learning rate (Adam's bias corrections), for the `update`-th update,
+   * counted from 1. The names must not depend on it.
+   */
+  readonly scalars: (update: number) => Readonly<Record<string, number>>;
+  /** One update: from parameter w, gradient g, slots and scalars ([1] each, `learningRate` among them) to the new w and slots. */
+  readonly update: (state: {
+    readonly w: Tensor;
+    readonly g: Tensor;
+    readonly slots: Readonly<Record<string, Tensor>>;
+    readonly scalars: Readonly<Record<string, Tensor>>;
+  }) => { readonly w: Tensor; readonly slots: Readonly<Record<string, Tensor>> };
+}
