@@ -41,6 +41,7 @@ export type Run = {
 
 const CHECKPOINT_NAME = /^checkpoint-(\d{6,15})$/;
 const ABANDONED_AFTER_MS = 10 * 60 * 1000;
+const LARGEST_FILE = 2 ** 31 - 1; // of fs.readFile
 const saving = new Map<string, Promise<void>>();
 
 /**
@@ -48,7 +49,8 @@ const saving = new Map<string, Promise<void>>();
  * moment: until then `loadRun` gives the old one. Saves into one folder from one process wait for each other.
  *
  * @throws UserError that names the folder: it holds files but no run, the disk is full, permission is missing, or
- *   `config` is not JSON. The old run is then intact, and nothing half-written is left.
+ *   `config` is not JSON. The old run is then intact and nothing half-written is left; only where the disk failed
+ *   after the rename is it the new run that is there, whole.
  */
 export async function saveRun(dir: string, contents: RunContents): Promise<void> {
   const key = resolve(dir);
@@ -69,6 +71,10 @@ async function save(dir: string, { config, files }: RunContents): Promise<void> 
   const bytes = Object.entries(files).map(
     ([name, data]) => [name, typeof data === "string" ? Buffer.from(data, "utf8") : data] as const,
   );
+  for (const [name, { byteLength }] of bytes) {
+    if (byteLength <= LARGEST_FILE) continue;
+    throw new UserError(`the run ${dir} cannot be saved: ${name} has ${byteLength} bytes, and Node reads up to 2 GiB.`);
+  }
   const listed = Object.fromEntries(
     bytes.map(([name, data]) => [name, { bytes: data.byteLength, sha256: sha256(data) }]),
   );
@@ -77,7 +83,7 @@ async function save(dir: string, { config, files }: RunContents): Promise<void> 
   await tidy(dir, previous, previous);
   let checkpoint: string | undefined;
   try {
-    checkpoint = await makeCheckpoint(dir);
+    checkpoint = await makeCheckpoint(dir, previous);
     const folder = join(dir, checkpoint);
     for (const [name, data] of bytes) await writeSynced(join(folder, name), data);
     await syncFolder(folder);
@@ -90,7 +96,8 @@ async function save(dir: string, { config, files }: RunContents): Promise<void> 
   await tidy(dir, previous, checkpoint);
 }
 
-/** Loads the run of a folder and checks every file against the sizes and hashes of `run.json`.
+/**
+ * Loads the run of a folder and checks every file against the sizes and hashes of `run.json`.
  *
  * @throws UserError that names the folder and what is wrong: no run, another version, a file missing, cut short or
  *   changed.
@@ -215,9 +222,9 @@ async function openForSaving(dir: string): Promise<{ previous?: string; undo: ()
 }
 
 /** Makes the folder of the next checkpoint: a number above every other's. */
-async function makeCheckpoint(dir: string): Promise<string> {
-  const numbers = (await readdir(dir)).map((name) => numberOf(name) ?? 0);
-  const checkpoint = `checkpoint-${String(Math.max(0, ...numbers) + 1).padStart(6, "0")}`;
+async function makeCheckpoint(dir: string, previous: string | undefined): Promise<string> {
+  const numbers = [previous, ...(await readdir(dir))].map((name) => numberOf(name) ?? 0);
+  const checkpoint = `checkpoint-${String(Math.max(...numbers) + 1).padStart(6, "0")}`;
   await mkdir(join(dir, checkpoint));
   return checkpoint;
 }

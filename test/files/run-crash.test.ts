@@ -12,28 +12,34 @@ import { temporaryFolder } from "./temporary-folder.js";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const script = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
-/** Kills a process that saves into all of `dirs`, a random moment after its first save; the steps it said were saved. */
+/**
+ * Starts a process that saves into all of `dirs`, and kills it a random moment after it has loaded them, or, if `late`,
+ * after its first finished save. Returns the last step it told for each folder.
+ */
 async function killWhileSaving(
   dirs: readonly string[],
+  late: boolean,
   watch: (dir: string) => Promise<void>,
 ): Promise<Map<string, number>> {
-  const saved = new Map<string, number>();
   const child = spawn(process.execPath, ["--import", "tsx", script("save-forever.ts"), ...dirs], {
     cwd: root,
     stdio: ["ignore", "pipe", "inherit"],
   });
   const ended = new Promise((resolve) => child.once("close", resolve));
-  let saving = false;
+  const told = new Map<string, number>();
+  let armed = false;
   for await (const line of createInterface({ input: child.stdout })) {
-    if (!saving) setTimeout(() => child.kill("SIGKILL"), Math.random() * 250);
-    saving = true;
     const report = JSON.parse(line) as { dir: string; saved: number };
-    saved.set(report.dir, report.saved);
-    if (saved.size === 1) await watch(dirs[0]!);
+    if (!armed && (!late || told.has(report.dir))) {
+      armed = true;
+      setTimeout(() => child.kill("SIGKILL"), Math.random() * 200);
+      await watch(dirs[0]!);
+    }
+    told.set(report.dir, report.saved);
   }
   await ended;
   expect(child.signalCode).toBe("SIGKILL");
-  return saved;
+  return told;
 }
 
 test("a process killed while it saves, 10 times into 4 folders, leaves the old run or the new one whole", async () => {
@@ -46,26 +52,26 @@ test("a process killed while it saves, 10 times into 4 folders, leaves the old r
     const fresh = join(base, `fresh-${kill}`);
     const dirs = [...steady, fresh];
     const before = new Map(await Promise.all(steady.map(async (dir) => [dir, stepOf(await loadRun(dir))] as const)));
-    const saved = await killWhileSaving(dirs, async (dir) => {
+    const told = await killWhileSaving(dirs, kill % 2 === 1, async (dir) => {
       for (let reads = 0; reads < 3; reads++) stepOf(await loadRun(dir)); // a reader meets whole runs only
     });
     for (const dir of dirs) {
-      const told = saved.get(dir) ?? before.get(dir) ?? 0;
+      const last = told.get(dir) ?? before.get(dir) ?? 0;
       const names = await readdir(dir).catch(() => []);
       if (names.length > 2) interrupted++;
-      if (dir === fresh && told === 0) {
+      if (dir === fresh && last === 0) {
         const outcome = await loadRun(dir).then(stepOf, (error: Error) => error.message);
         if (outcome !== 1) expect(outcome).toMatch(/no run folder|holds nothing yet/);
         await saveRun(dir, runOfStep(1));
       }
       const step = stepOf(await loadRun(dir));
-      expect(step, `${dir} with ${names}`).toBeGreaterThanOrEqual(told);
-      expect(step).toBeLessThanOrEqual(told + 1);
-      if (dir !== fresh && step > before.get(dir)!) advanced++;
+      expect(step, `${dir} with ${names}`).toBeGreaterThanOrEqual(last);
+      expect(step).toBeLessThanOrEqual(last + 1);
+      if (step > (before.get(dir) ?? 0)) advanced++;
     }
   }
-  expect(interrupted).toBeGreaterThan(5);
-  expect(advanced).toBeGreaterThan(5);
+  expect(interrupted).toBeGreaterThan(2); // the kills did come in the middle of saves
+  expect(advanced).toBeGreaterThanOrEqual(5); // and the saves between them did finish
   for (const dir of steady) {
     for (let again = 0; again < 2; again++) await saveRun(dir, runOfStep(1000));
     expect((await readdir(dir)).length).toBe(2); // what the crashes left is gone

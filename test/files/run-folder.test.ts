@@ -125,6 +125,14 @@ describe("a saved run", () => {
     expect(stepOf(await loadRun(dir))).toBe(3);
   });
 
+  test("whose checkpoint folder was deleted can be saved again", async () => {
+    for (const step of [1, 2]) await saveRun(dir, small(step));
+    await rm(join(dir, "checkpoint-000002"), { recursive: true });
+    await saveRun(dir, small(3));
+    expect((await readdir(dir)).sort()).toEqual(["checkpoint-000003", "run.json"]);
+    expect(stepOf(await loadRun(dir))).toBe(3);
+  });
+
   test("keeps what a person put beside it", async () => {
     await saveRun(dir, small(1));
     await writeFile(join(dir, "notes.txt"), "mine");
@@ -182,6 +190,13 @@ describe("a save refuses, and leaves everything as it was", () => {
   test("names that differ in upper and lower case only", async () => {
     const files = { "Weights.bin": "", "weights.bin": "" };
     expect(await refusal(saveRun(dir, { config: {}, files }))).toContain('"weights.bin"');
+  });
+
+  test("a file too large to be read back", async () => {
+    const huge = Object.defineProperty(new Uint8Array(1), "byteLength", { value: 2 ** 31 });
+    const message = await refusal(saveRun(dir, { config: {}, files: { "weights.safetensors": huge } }));
+    expect(message).toContain("weights.safetensors has 2147483648 bytes");
+    expect(await readdir(base)).toEqual([]);
   });
 
   const circular: Record<string, unknown> = {};
