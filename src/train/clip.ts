@@ -1,0 +1,37 @@
+/**
+ * Gradient clipping (Pascanu, Mikolov & Bengio 2013), as PyTorch's `clip_grad_norm_` and `clip_grad_value_`.
+ *
+ *   norm = √Σ‖g‖² over all gradients,   g ← g·min(1, maxNorm/(norm + 1e-6))
+ */
+import { UserError } from "../errors.js";
+import { constant, maximum, minimum, sqrt, square, sumAll } from "../graph/language.js";
+import type { Tensor } from "../graph/tensor.js";
+
+/** The Euclidean norm [1] of all gradients taken together; 0 for none. */
+export const globalNorm = (gradients: readonly Tensor[]): Tensor => {
+  const sums = gradients.map((gradient) => sumAll(square(gradient)));
+  return sqrt(sums.length > 0 ? sums.reduce((sum, next) => sum.add(next)) : constant(0)).named("gradient norm");
+};
+
+/**
+ * Gradients scaled down together where their global norm is above `maxNorm`; `norm` [1] is the norm before.
+ * @throws UserError where `maxNorm` is not a number above 0
+ */
+export function clipByNorm(
+  gradients: readonly Tensor[],
+  maxNorm: number,
+): { readonly gradients: Tensor[]; readonly norm: Tensor } {
+  if (!(maxNorm > 0)) throw new UserError(`clipping: the largest norm must be above 0, not ${maxNorm}`);
+  const norm = globalNorm(gradients);
+  const coefficient = minimum(constant(maxNorm).div(norm.add(1e-6)), 1);
+  return { gradients: gradients.map((gradient) => gradient.mul(coefficient)), norm };
+}
+
+/**
+ * Each element brought into −maxValue … maxValue.
+ * @throws UserError where `maxValue` is not a number above 0
+ */
+export function clipByValue(gradients: readonly Tensor[], maxValue: number): Tensor[] {
+  if (!(maxValue > 0)) throw new UserError(`clipping: the largest value must be above 0, not ${maxValue}`);
+  return gradients.map((gradient) => minimum(maximum(gradient, -maxValue), maxValue));
+}
