@@ -1,0 +1,224 @@
+/**
+ * A small WebAssembly assembler: functions are built from typed expressions (`instructions.ts`), equal functions are
+ * kept once, and the module is encoded to bytes. Memory is imported, so that the host and several modules share it.
+ */
+import { type Code, flatten, section, text, unsigned, vector } from "./encoding.js";
+import { f32x4, type F32, i32, type I32, type V128, v128, type Value, type ValueType } from "./instructions.js";
+
+const typeByte: Record<ValueType, number> = { i32: 0x7f, f32: 0x7d, f64: 0x7c, v128: 0x7b };
+
+/** A local variable; as an expression it reads itself. */
+export interface Local<T extends ValueType> extends Value<T> {
+  readonly index: number;
+}
+
+export interface FunctionRef {
+  readonly index: number;
+  readonly parameters: readonly ValueType[];
+  readonly result: ValueType | undefined;
+}
+
+/** The statements of a function under construction, in order. */
+export interface FunctionBuilder {
+  /** Whether `madd` may be fused. */
+  readonly relaxed: boolean;
+  local<T extends ValueType>(type: T): Local<T>;
+  /** A new local that holds the value. */
+  let<T extends ValueType>(value: Value<T>): Local<T>;
+  set<T extends ValueType>(local: Local<T>, value: Value<T>): void;
+  /** A vector of four times `value`, loaded once at the top of the function. */
+  constant(value: number): Local<"v128">;
+  /** As `constant`, the lanes given by their bits. */
+  bits(value: number): Local<"v128">;
+  storeI32(address: I32, value: I32, offset?: number): void;
+  storeF32(address: I32, value: F32, offset?: number): void;
+  /** Stores the first `lanes` lanes (4 without) and touches nothing behind them. */
+  store(address: I32, value: V128, offset?: number, lanes?: number): void;
+  call(target: FunctionRef, ...parameters: Value<ValueType>[]): void;
+  if(condition: I32, then: () => void, otherwise?: () => void): void;
+  /** Runs the body, and again for as long as the condition it returns is not 0. */
+  repeat(body: () => I32): void;
+  /** `for (counter = from; counter ≠ to; counter += step)`; the body runs at least once. */
+  count(from: number | I32, to: number | I32, step: number, body: (counter: Local<"i32">) => void): void;
+  return(value?: Value<ValueType>): void;
+  /** a·b + c and c − a·b, fused where relaxed SIMD is on. */
+  madd(a: V128, b: V128, c: V128): V128;
+  nmadd(a: V128, b: V128, c: V128): V128;
+}
+
+/** Where a constant of 32 bits lies in memory; the same number for the same bits. */
+export type ConstantAddress = (bits: number) => number;
+
+export interface ModuleOptions {
+  readonly relaxed: boolean;
+  readonly constantAddress: ConstantAddress;
+  /** Limits of the imported memory in pages of 64 KiB. Shared memory is for threads. */
+  readonly memory: { readonly minimum: number; readonly maximum: number; readonly shared?: boolean };
+}
+
+type Parameters<P extends readonly ValueType[]> = { [K in keyof P]: Local<P[K]> };
+
+export interface ModuleBuilder {
+  readonly relaxed: boolean;
+  /** An import, to be declared before the first function. */
+  importFunction(name: string, parameters: readonly ValueType[]): FunctionRef;
+  function<const P extends readonly ValueType[]>(
+    name: string,
+    parameters: P,
+    result: ValueType | undefined,
+    body: (f: FunctionBuilder, ...parameters: Parameters<P>) => void,
+  ): FunctionRef;
+  export(name: string, target: FunctionRef): void;
+  encode(): Uint8Array<ArrayBuffer>;
+}
+
+const floatBits = new DataView(new ArrayBuffer(4));
+function bitsOf(value: number): number {
+  floatBits.setFloat32(0, value);
+  return floatBits.getInt32(0);
+}
+
+function createFunction(parameters: readonly ValueType[], options: ModuleOptions) {
+  const locals: ValueType[] = [];
+  const prologue: Code[] = [];
+  const constants = new Map<number, Local<"v128">>();
+  let statements: Code[] = [];
+
+  const emit = (...code: Code[]): void => void statements.push(...code);
+  const nested = (body: () => void): Code => {
+    const outer = statements;
+    statements = [];
+    body();
+    const inner = statements;
+    statements = outer;
+    return inner;
+  };
+  const asLocal = <T extends ValueType>(type: T, index: number): Local<T> => ({ type, index, code: [0x20, ...unsigned(index)] });
+  const store = (opcode: number[], address: I32, value: Value<ValueType>, offset: number, lane: number[] = []): void =>
+    emit(address.code, value.code, opcode, [2, ...unsigned(offset)], lane);
+
+  const builder: FunctionBuilder = {
+    relaxed: options.relaxed,
+    local(type) {
+      locals.push(type);
+      return asLocal(type, parameters.length + locals.length - 1);
+    },
+    let(value) {
+      const local = builder.local(value.type);
+      builder.set(local, value);
+      return local;
+    },
+    set: (local, value) => emit(value.code, [0x21, ...unsigned(local.index)]),
+    constant: (value) => builder.bits(bitsOf(value)),
+    bits(value) {
+      const known = constants.get(value | 0);
+      if (known) return known;
+      const local = builder.local("v128");
+      const address = i32.const(options.constantAddress(value | 0));
+      prologue.push(v128.load32Splat(address).code, [0x21, ...unsigned(local.index)]);
+      constants.set(value | 0, local);
+      return local;
+    },
+    storeI32: (address, value, offset = 0) => store([0x36], address, value, offset),
+    storeF32: (address, value, offset = 0) => store([0x38], address, value, offset),
+    store(address, value, offset = 0, lanes = 4) {
+      if (lanes === 4) return store([0xfd, 0x0b], address, value, offset);
+      if (lanes >= 2) store([0xfd, 0x5b], address, value, offset, [0]);
+      if (lanes === 1) store([0xfd, 0x5a], address, value, offset, [0]);
+      if (lanes === 3) store([0xfd, 0x5a], address, value, offset + 8, [2]);
+    },
+    call: (target, ...values) => emit(...values.map((value) => value.code), [0x10, ...unsigned(target.index)]),
+    if(condition, then, otherwise) {
+      emit(condition.code, [0x04, 0x40], nested(then));
+      if (otherwise) emit([0x05], nested(otherwise));
+      emit([0x0b]);
+    },
+    repeat: (body) =>
+      emit([0x03, 0x40], nested(() => emit(body().code, [0x0d, 0])), [0x0b]),
+    count(from, to, step, body) {
+      const counter = builder.let(typeof from === "number" ? i32.const(from) : from);
+      const end = typeof to === "number" ? i32.const(to) : to;
+      builder.repeat(() => {
+        body(counter);
+        builder.set(counter, i32.add(counter, i32.const(step)));
+        return i32.ne(counter, end);
+      });
+    },
+    return: (value) => emit(value?.code ?? [], [0x0f]),
+    madd: (a, b, c) => (options.relaxed ? f32x4.relaxedMadd(a, b, c) : f32x4.add(f32x4.mul(a, b), c)),
+    nmadd: (a, b, c) => (options.relaxed ? f32x4.relaxedNmadd(a, b, c) : f32x4.sub(c, f32x4.mul(a, b))),
+  };
+
+  /** Locals in runs of one type, then the code. */
+  const finish = (result: ValueType | undefined): number[] => {
+    const runs: { type: ValueType; count: number }[] = [];
+    for (const type of locals) {
+      const last = runs.at(-1);
+      if (last?.type === type) last.count++;
+      else runs.push({ type, count: 1 });
+    }
+    const declared = vector(runs.map(({ type, count }) => [unsigned(count), typeByte[type]]));
+    // A function with a result ends in `return`; the stack is unreachable behind it.
+    return flatten([declared, prologue, statements, result ? [0x00] : [], 0x0b]);
+  };
+  return { builder, parameters: parameters.map((type, index) => asLocal(type, index)), finish };
+}
+
+export function createModule(options: ModuleOptions): ModuleBuilder {
+  const types: Code[] = [];
+  const typeIndex = new Map<string, number>();
+  const imports: { name: string; type: number }[] = [];
+  const functions: { type: number; body: number[]; name: string }[] = [];
+  const byBody = new Map<string, FunctionRef>();
+  const exports: { name: string; index: number }[] = [];
+
+  const typeOf = (parameters: readonly ValueType[], result: ValueType | undefined): number => {
+    const key = `${parameters.join()}:${result ?? ""}`;
+    let index = typeIndex.get(key);
+    if (index === undefined) {
+      index = types.length;
+      typeIndex.set(key, index);
+      types.push([0x60, vector(parameters.map((type) => [typeByte[type]])), vector(result ? [[typeByte[result]]] : [])]);
+    }
+    return index;
+  };
+
+  return {
+    relaxed: options.relaxed,
+    importFunction(name, parameters) {
+      if (functions.length > 0) throw new Error("imports come before functions");
+      imports.push({ name, type: typeOf(parameters, undefined) });
+      return { index: imports.length - 1, parameters, result: undefined };
+    },
+    function(name, parameters, result, body) {
+      const made = createFunction(parameters, options);
+      body(made.builder, ...(made.parameters as never));
+      const bytes = made.finish(result);
+      const type = typeOf(parameters, result);
+      const key = `${type}:${bytes.join()}`;
+      const known = byBody.get(key);
+      if (known) return known;
+      const ref = { index: imports.length + functions.length, parameters, result };
+      functions.push({ type, body: bytes, name });
+      byBody.set(key, ref);
+      return ref;
+    },
+    export: (name, target) => void exports.push({ name, index: target.index }),
+    encode() {
+      const { minimum, maximum, shared } = options.memory;
+      const memory: Code = [text("host"), text("memory"), 0x02, shared ? 3 : 1, unsigned(minimum), unsigned(maximum)];
+      const names = functions.map(({ name }, i): Code => [unsigned(imports.length + i), text(name)]);
+      const module: Code = [
+        [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+        section(1, vector(types)),
+        section(2, vector([...imports.map(({ name, type }): Code => [text("host"), text(name), 0x00, unsigned(type)]), memory])),
+        section(3, vector(functions.map(({ type }) => unsigned(type)))),
+        section(7, vector(exports.map(({ name, index }): Code => [text(name), 0x00, unsigned(index)]))),
+        section(10, vector(functions.map(({ body }): Code => [unsigned(body.length), body]))),
+        // Function names, for profilers and stack traces.
+        section(0, [text("name"), section(1, vector(names))]),
+      ];
+      return Uint8Array.from(flatten(module));
+    },
+  };
+}

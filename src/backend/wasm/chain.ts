@@ -1,0 +1,185 @@
+/**
+ * The fused chain: for each vector of four elements all loads, the straight-line code in registers, all stores. Over
+ * contiguous memory it is one flat loop, else rows of columns.
+ *
+ * Views that move together (same buffer, stride and step) share one pointer and differ by constant offsets, so that the
+ * four gates of an LSTM cost one address.
+ */
+import type { Chain, Instruction, View } from "../../program/program.js";
+import type { FunctionBuilder } from "./assembler.js";
+import {
+  advance, type Argument, at, BYTES, type Call, type Emission, forColumns, isDense, moving, type Pointer, times, type Vector,
+  viewArgument,
+} from "./emission.js";
+import { f32x4, i32, type I32, i32x4, plus, type V128, v128 } from "./instructions.js";
+import { evaluate, floatLanes, keyLanes, type Lanes, mixLanes, type RandomSource } from "./pointwise.js";
+
+const MIN_NORMAL = 2 ** -126;
+
+/** How a view moves from one row of the chain to the next. */
+type Rows = "each" | "once" | "period";
+
+interface Group {
+  readonly rows: Rows;
+  readonly stride: number;
+  readonly period: number;
+  /** The view with the lowest offset. */
+  base: View;
+}
+
+interface Access {
+  readonly view: View;
+  readonly group: Group;
+  /** One column, repeated along the row. */
+  readonly splat: boolean;
+}
+
+interface Layout {
+  readonly flat: boolean;
+  /** In the flat form: one row of all elements. */
+  readonly rows: number;
+  readonly columns: number;
+  readonly groups: Group[];
+  readonly loads: Access[];
+  readonly stores: Access[];
+}
+
+function layoutOf(chain: Chain): Layout {
+  const scalar = (view: View): boolean => view.rows === 1 && view.columns === 1;
+  const full = (view: View): boolean => view.rows === chain.rows && view.columns === chain.columns;
+  const stores = chain.stores.map((store) => store.to);
+  const flat =
+    chain.rows === 1 || [...chain.loads, ...stores].every((view) => (full(view) && isDense(view)) || scalar(view));
+  const rows = flat ? 1 : chain.rows;
+  const columns = flat ? chain.rows * chain.columns : chain.columns;
+  const groups = new Map<string, Group>();
+  const access = (view: View): Access => {
+    const moves: Rows = flat || view.rows === 1 ? "once" : view.rows === chain.rows ? "each" : "period";
+    const splat = columns > 1 && view.columns === 1 && !(flat && full(view));
+    const key = [view.buffer, view.step, moves, moves === "once" ? 0 : view.stride, view.rows].join();
+    let group = groups.get(key);
+    if (!group) {
+      group = { rows: moves, stride: view.stride, period: view.rows, base: view };
+      groups.set(key, group);
+    }
+    if (view.offset < group.base.offset) group.base = view;
+    return { view, group, splat };
+  };
+  const loads = chain.loads.map(access);
+  return { flat, rows, columns, loads, stores: stores.map(access), groups: [...groups.values()] };
+}
+
+/** How often each value (loads, then instructions) is used. */
+function countUses(chain: Chain): number[] {
+  const uses = new Array<number>(chain.loads.length + chain.code.length).fill(0);
+  for (const instruction of chain.code) if ("args" in instruction) for (const argument of instruction.args) uses[argument]!++;
+  for (const store of chain.stores) uses[store.value]!++;
+  return uses;
+}
+
+export function emitChain(emission: Emission, chain: Chain, label: string): Call {
+  const layout = layoutOf(chain);
+  const randoms = chain.code.filter((instruction) => instruction.op === "random");
+  const parameters: Argument[] = layout.groups.map((group) => viewArgument(group.base));
+  if (randoms.length > 0) parameters.push({ kind: "counter", perStep: chain.rows * chain.columns });
+  const target = emission.module.function(
+    label,
+    parameters.map(() => "i32" as const),
+    undefined,
+    (f, ...pointers) => emitBody(f, emission, chain, layout, pointers),
+  );
+  return { target, parameters };
+}
+
+function emitBody(f: FunctionBuilder, emission: Emission, chain: Chain, layout: Layout, parameters: readonly Pointer[]): void {
+  const uses = countUses(chain);
+  const start = new Map(layout.groups.map((group, i) => [group, parameters[i]!]));
+  const pointers = new Map(layout.groups.map((group, i) => [group, group.rows === "once" ? parameters[i]! : moving(f, parameters[i]!)]));
+  const offsetOf = ({ view, group }: Access): number => (view.offset - group.base.offset) * BYTES;
+  const isIndex = ({ view }: Access): boolean => emission.typeOf(view) === "index";
+  const asFloat = (access: Access, x: V128): V128 => (isIndex(access) ? f32x4.convert(x) : x);
+  const loaded = (access: Access, x: V128): Lanes => {
+    const local = f.let(asFloat(access, x));
+    return floatLanes(f, () => local, { float: () => local });
+  };
+  const splatLoad = (access: Access): Lanes => loaded(access, v128.load32Splat(pointers.get(access.group)!, offsetOf(access)));
+
+  // What does not change from row to row is loaded once; what only seeds `random` is not loaded as a number at all.
+  const fixed = layout.loads.map((access, i) => {
+    if (uses[i] === 0) return unused;
+    return access.splat && access.group.rows === "once" ? splatLoad(access) : undefined;
+  });
+  const keys = new Map<Instruction, Vector>();
+  for (const instruction of chain.code) {
+    if (instruction.op !== "random") continue;
+    const seed = layout.loads[instruction.seed]!;
+    keys.set(instruction, keyLanes(f, i32.load(pointers.get(seed.group)!, offsetOf(seed)), instruction.key));
+  }
+  // The number of the row's first element.
+  const counter = keys.size > 0 ? moving(f, parameters.at(-1)!) : undefined;
+  const lane = keys.size > 0 ? f.let(v128.const([0, 1, 2, 3])) : undefined;
+  const periods = layout.groups.filter((group) => group.rows === "period");
+  const untilWrap = periods.length > 0 ? f.let(i32.const(periods[0]!.period)) : undefined;
+
+  times(f, layout.rows, () => {
+    const inRow = layout.loads.map((access, i) => fixed[i] ?? (access.splat ? splatLoad(access) : undefined));
+    forColumns(f, layout.columns, (offset, constant, lanes) => {
+      const addresses = new Map(layout.groups.map((group) => [group, f.let(at(pointers.get(group)!, offset))]));
+      const loads = layout.loads.map((access, i) => {
+        const known = inRow[i];
+        if (known) return known;
+        return loaded(access, v128.load(addresses.get(access.group)!, offsetOf(access) + constant));
+      });
+      const random = randomSource(f, keys, counter, lane, offset, constant);
+      const values = evaluate(f, loads, chain.code, uses, random);
+      const results = chain.stores.map((store) => {
+        const x = values[store.value]!.float();
+        return store.flush ? f.let(flushed(f, x)) : x;
+      });
+      layout.stores.forEach((access, i) => {
+        const x = results[i]!;
+        f.store(addresses.get(access.group)!, isIndex(access) ? i32x4.truncate(x) : x, offsetOf(access) + constant, lanes);
+      });
+    });
+    if (layout.rows === 1) return;
+    for (const group of layout.groups) if (group.rows !== "once") advance(f, pointers.get(group)!, group.stride * BYTES);
+    if (counter) f.set(counter, plus(counter, layout.columns));
+    if (untilWrap) {
+      f.set(untilWrap, plus(untilWrap, -1));
+      f.if(i32.eqz(untilWrap), () => {
+        f.set(untilWrap, i32.const(periods[0]!.period));
+        for (const group of periods) f.set(pointers.get(group)!, start.get(group)!);
+      });
+    }
+  });
+}
+
+const unused: Lanes = {
+  float: () => {
+    throw new Error("a load that nothing uses was asked for");
+  },
+  nonZero: () => unused.float(),
+};
+
+/** 0 in place of denormal numbers; NaN stays. */
+const flushed = (f: FunctionBuilder, x: Vector): V128 => v128.andnot(x, f32x4.lt(f32x4.abs(x), f.constant(MIN_NORMAL)));
+
+function randomSource(
+  f: FunctionBuilder,
+  keys: ReadonlyMap<Instruction, Vector>,
+  counter: Pointer | undefined,
+  lane: Vector | undefined,
+  offset: I32 | undefined,
+  constant: number,
+): RandomSource {
+  let mixed: Vector | undefined;
+  const mixedCounter = (): Vector => {
+    const first = plus(counter!, constant / BYTES);
+    const number = offset ? i32.add(first, i32.shrU(offset, i32.const(2))) : first;
+    return mixLanes(f, i32x4.add(i32x4.splat(number), lane!));
+  };
+  return {
+    mixedCounter: () => (mixed ??= mixedCounter()),
+    key: (instruction) => keys.get(instruction)!,
+  };
+}

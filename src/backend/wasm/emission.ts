@@ -1,0 +1,85 @@
+/**
+ * What the kernel emitters share: a kernel becomes one function (equal ones are kept once) and a call of it whose
+ * arguments are addresses. Shapes and strides are baked into the function; where the data lies is not.
+ */
+import type { ElementType, View } from "../../program/program.js";
+import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from "./assembler.js";
+import { i32, type I32, plus, type V128, v128 } from "./instructions.js";
+
+export type Vector = Local<"v128">;
+export type Pointer = Local<"i32">;
+
+/** What a call passes at loop index t. */
+export type Argument =
+  /** The address of the view's first element at t. */
+  | { readonly kind: "view"; readonly view: View }
+  /** t times a number. */
+  | { readonly kind: "counter"; readonly perStep: number }
+  /** The address of scratch memory. */
+  | { readonly kind: "scratch"; readonly scratch: Scratch };
+
+/** Memory for a kernel's own use, in bytes. "call": shared by all calls; "program": kept while the program runs. */
+export interface Scratch {
+  readonly lifetime: "call" | "program";
+  readonly offset: number;
+}
+
+export interface Call {
+  readonly target: FunctionRef;
+  readonly parameters: readonly Argument[];
+}
+
+export interface Emission {
+  readonly module: ModuleBuilder;
+  typeOf(view: View): ElementType;
+  scratch(bytes: number, lifetime: Scratch["lifetime"]): Scratch;
+}
+
+export const viewArgument = (view: View): Argument => ({ kind: "view", view });
+
+/** A float has 4 bytes, and so has an index. */
+export const BYTES = 4;
+/** Bytes of a vector, and its lanes. */
+export const VECTOR = 16;
+export const LANES = 4;
+
+/** Views without gaps between their rows. */
+export const isDense = (view: View): boolean => view.rows === 1 || view.stride === view.columns;
+
+/**
+ * Runs `body` for the columns of a row, a vector at a time: in a loop for the whole vectors, then once for the rest.
+ * `offset` is the byte offset from the row's start as a local, `constant` a further one known when the code is built.
+ */
+export function forColumns(
+  f: FunctionBuilder,
+  columns: number,
+  body: (offset: I32 | undefined, constant: number, lanes: number) => void,
+): void {
+  const whole = columns - (columns % LANES);
+  if (whole === LANES) body(undefined, 0, LANES);
+  else if (whole > 0) f.count(0, whole * BYTES, VECTOR, (offset) => body(offset, 0, LANES));
+  if (columns > whole) body(undefined, whole * BYTES, columns - whole);
+}
+
+/** Runs `body` `times` times. */
+export function times(f: FunctionBuilder, count: number, body: () => void): void {
+  if (count === 1) body();
+  else if (count > 1) f.count(0, count, 1, body);
+}
+
+/** base + offset, where there is an offset. */
+export const at = (base: I32, offset: I32 | undefined): I32 => (offset ? i32.add(base, offset) : base);
+
+export const advance = (f: FunctionBuilder, pointer: Pointer, bytes: number): void => {
+  if (bytes !== 0) f.set(pointer, plus(pointer, bytes));
+};
+
+/** A copy that may be moved. */
+export const moving = (f: FunctionBuilder, pointer: I32): Pointer => f.let(pointer);
+
+/** The lanes behind the first `lanes` replaced by `filler`. */
+export function keepLanes(f: FunctionBuilder, x: V128, lanes: number, filler: V128): V128 {
+  if (lanes === LANES) return x;
+  const on = (lane: number): number => (lane < lanes ? -1 : 0);
+  return v128.bitselect(x, filler, f.let(v128.const([on(0), on(1), on(2), on(3)])));
+}

@@ -1,0 +1,233 @@
+import { describe, expect, it } from "vitest";
+import { randomKey, randomUniform } from "../../../src/graph/random.js";
+import { binaryNames, unaryNames } from "../../../src/graph/pointwise.js";
+import { enableRelaxedSimd } from "../../../src/backend/wasm/flags-node.js";
+import type { Instruction, View } from "../../../src/program/program.js";
+import { kernel, loop, noise, workbench } from "./workbench.js";
+
+enableRelaxedSimd();
+
+const chain = (rows: number, columns: number, loads: View[], code: Instruction[], stores: [number, View, boolean?][]) =>
+  kernel({
+    kind: "chain",
+    rows,
+    columns,
+    loads,
+    code,
+    stores: stores.map(([value, to, flush]) => ({ value, to, flush: flush ?? false })),
+  });
+
+const sizes = [1, 3, 4, 7, 8, 65];
+
+for (const relaxedSimd of ["auto", "off"] as const) {
+  describe(`fused chains, relaxed SIMD ${relaxedSimd}`, () => {
+    const wasm = { relaxedSimd };
+
+    for (const op of unaryNames) {
+      it(op, async () => {
+        const positive = op === "log" || op === "sqrt" || op === "log1p";
+        const bench = workbench();
+        const random = noise(3);
+        const data = () => (positive ? Math.abs(random(0)) * 9 : random(0) * 9);
+        const x = bench.matrix("x", 5, 13, { data });
+        const y = bench.matrix("y", 5, 13);
+        await bench.run([chain(5, 13, [x], [{ op, args: [0] }], [[1, y]])], { wasm, tolerance: 3e-7 });
+      });
+    }
+
+    for (const op of binaryNames) {
+      it(op, async () => {
+        const edges = [0, -0, 1, -1, 0.5, 2, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+        const bench = workbench();
+        const size = edges.length ** 2;
+        const a = bench.matrix("a", 1, size, { data: (i) => edges[i % edges.length]! });
+        const b = bench.matrix("b", 1, size, { data: (i) => edges[Math.floor(i / edges.length) % edges.length]! });
+        const out = bench.matrix("out", 1, size);
+        const run = await bench.run([chain(1, size, [a, b], [{ op, args: [0, 1] }], [[2, out]])], { wasm });
+        // The sign of zero, too.
+        const functions: Partial<Record<typeof op, (x: number, y: number) => number>> = { max: Math.max, min: Math.min };
+        const exact = functions[op];
+        if (!exact) return;
+        const got = run.outputs.get(out.buffer)!;
+        for (let i = 0; i < size; i++) {
+          expect(got[i]).toBe(exact(edges[i % edges.length]!, edges[Math.floor(i / edges.length)]!));
+        }
+      });
+    }
+
+    for (const op of ["max", "min"] as const) {
+      it(`${op} beside a constant`, async () => {
+        const edges = [0, -0, 1, -1, 0.5, 2, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+        for (const value of edges) {
+          for (const args of [[0, 1], [1, 0]]) {
+            const bench = workbench();
+            const x = bench.matrix("x", 1, edges.length, { data: (i) => edges[i % edges.length]! });
+            const out = bench.matrix("out", 1, edges.length);
+            const code: Instruction[] = [{ op: "constant", value }, { op, args }];
+            const { outputs } = await bench.run([chain(1, edges.length, [x], code, [[2, out]])], { wasm });
+            edges.forEach((edge, i) => expect(outputs.get(out.buffer)![i], `${op}(${edge}, ${value})`).toBe(Math[op](edge, value)));
+          }
+        }
+      });
+    }
+
+    it("select never leaks the other branch, and takes NaN for true", async () => {
+      const bench = workbench();
+      const condition = bench.matrix("condition", 1, 6, { data: (i) => [0, 1, -0, Number.NaN, 2 ** -149, 0][i] ?? 0 });
+      const a = bench.matrix("a", 1, 6, { data: (i) => [Number.NaN, 1, Number.NaN, 3, 4, Number.POSITIVE_INFINITY][i] ?? 0 });
+      const b = bench.matrix("b", 1, 6, { data: (i) => [5, Number.NaN, 6, Number.NaN, Number.NaN, 7][i] ?? 0 });
+      const out = bench.matrix("out", 1, 6);
+      await bench.run([chain(1, 6, [condition, a, b], [{ op: "select", args: [0, 1, 2] }], [[3, out]])], { wasm });
+    });
+
+    it("selects by comparisons, alone and as numbers", async () => {
+      const bench = workbench();
+      const x = bench.matrix("x", 3, 7);
+      const y = bench.matrix("y", 3, 7);
+      const out = bench.matrix("out", 3, 7);
+      const mask = bench.matrix("mask", 3, 7);
+      const code: Instruction[] = [
+        { op: "less", args: [0, 1] },
+        { op: "lessEqual", args: [1, 0] },
+        { op: "select", args: [2, 0, 1] },
+        { op: "add", args: [3, 4] },
+      ];
+      await bench.run([chain(3, 7, [x, y], code, [[5, out], [2, mask]])], { wasm });
+    });
+
+    it("fuses products into sums and differences, and keeps those used twice", async () => {
+      const bench = workbench();
+      const [a, b, c] = ["a", "b", "c"].map((name) => bench.matrix(name, 5, 9)) as [View, View, View];
+      const outs = [0, 1, 2, 3].map((i) => bench.matrix(`out${i}`, 5, 9));
+      const code: Instruction[] = [
+        { op: "mul", args: [0, 1] }, // 3, used once
+        { op: "mul", args: [1, 2] }, // 4, used once
+        { op: "add", args: [3, 4] }, // 5
+        { op: "mul", args: [0, 2] }, // 6, used twice
+        { op: "sub", args: [5, 6] }, // 7
+        { op: "sub", args: [6, 0] }, // 8
+        { op: "mul", args: [0, 0] }, // 9, used once
+        { op: "sub", args: [9, 1] }, // 10
+        { op: "mul", args: [2, 2] }, // 11, used once
+        { op: "add", args: [1, 11] }, // 12
+      ];
+      await bench.run([chain(5, 9, [a, b, c], code, [[7, outs[0]!], [8, outs[1]!], [10, outs[2]!], [12, outs[3]!]])], { wasm });
+    });
+
+    it("reads rows, columns, single numbers and periods beside full matrices", async () => {
+      for (const rows of [1, 6, 12]) {
+        for (const columns of sizes) {
+          for (const gap of [0, 5]) {
+            const bench = workbench();
+            const place = (width: number) => ({ stride: width + gap, offset: gap });
+            const full = bench.matrix("full", rows, columns, place(columns));
+            const row = bench.matrix("row", 1, columns);
+            const column = bench.matrix("column", rows, 1, { stride: 1 + gap });
+            const single = bench.matrix("single", 1, 1, { offset: 2 });
+            const period = Math.ceil(rows / 3);
+            const periodic = bench.matrix("periodic", period, columns, place(columns));
+            const periodicColumn = bench.matrix("periodicColumn", period, 1, { stride: 1 + gap });
+            const out = bench.matrix("out", rows, columns, place(columns));
+            const code: Instruction[] = [
+              { op: "mul", args: [0, 1] },
+              { op: "add", args: [6, 2] },
+              { op: "mul", args: [7, 3] },
+              { op: "sub", args: [8, 4] },
+              { op: "add", args: [9, 5] },
+            ];
+            const loads = [full, row, column, single, periodic, periodicColumn];
+            await bench.run([chain(rows, columns, loads, code, [[10, out]])], { wasm });
+          }
+        }
+      }
+    });
+
+    it("writes column slices of a wider matrix and leaves their neighbours alone", async () => {
+      for (const columns of sizes) {
+        const bench = workbench();
+        const wide = bench.buffer("wide", 5 * 4 * columns + 4);
+        const gate = (i: number) => bench.view(wide, 5, columns, { offset: i * columns, stride: 4 * columns });
+        const code: Instruction[] = [
+          { op: "sigmoid", args: [0] },
+          { op: "tanh", args: [1] },
+          { op: "mul", args: [2, 3] },
+        ];
+        // Onto a load, and onto another slice.
+        await bench.run([chain(5, columns, [gate(0), gate(2)], code, [[4, gate(1)], [2, gate(0)]])], { wasm });
+      }
+    });
+
+    it("walks through a loop forwards and in reverse, with steps, one state behind another", async () => {
+      for (const reverse of [false, true]) {
+        for (const columns of sizes) {
+          const bench = workbench();
+          const [T, N] = [5, 3];
+          const x = bench.matrix("x", N, columns, { step: N * columns, steps: T });
+          const states = bench.buffer("states", (T + 1) * N * columns);
+          const at = (offset: number) => bench.view(states, N, columns, { offset: offset * N * columns, step: N * columns });
+          const [from, to] = reverse ? [at(1), at(0)] : [at(0), at(1)];
+          const code: Instruction[] = [
+            { op: "constant", value: 0.7 },
+            { op: "mul", args: [1, 2] },
+            { op: "add", args: [0, 3] },
+            { op: "tanh", args: [4] },
+          ];
+          await bench.run([loop(T, reverse, [chain(N, columns, [x, from], code, [[5, to]])])], { wasm });
+        }
+      }
+    });
+
+    it("draws the random numbers of graph/random.ts, bit for bit", async () => {
+      for (const [rows, columns, gap] of [[1, 1, 0], [3, 7, 0], [4, 8, 0], [3, 7, 2], [6, 65, 1]] as const) {
+        const bench = workbench();
+        const T = 3;
+        const seed = bench.matrix("seed", 1, 1, { data: () => 20240611, type: "index" });
+        const size = rows * (columns + gap);
+        const out = bench.matrix("out", rows, columns, { stride: columns + gap, step: size, steps: T });
+        const other = bench.matrix("other", rows, columns, { stride: columns + gap, step: size, steps: T });
+        const code: Instruction[] = [
+          { op: "random", key: 17, seed: 0 },
+          { op: "random", key: 4000000000, seed: 0 },
+        ];
+        const draw = chain(rows, columns, [seed], code, [[1, out], [2, other]]);
+        const { outputs } = await bench.run([loop(T, true, [draw])], { wasm, tolerance: 0 });
+        const key = randomKey(20240611, 17);
+        for (let t = 0; t < T; t++) {
+          for (let r = 0; r < rows; r++) {
+            for (let c = 0; c < columns; c++) {
+              const got = outputs.get(out.buffer)![t * size + r * (columns + gap) + c];
+              expect(got).toBe(randomUniform(key, (t * rows + r) * columns + c));
+            }
+          }
+        }
+      }
+    });
+
+    it("reads whole numbers as numbers and writes them", async () => {
+      const bench = workbench();
+      const index = bench.matrix("index", 4, 3, { data: (i) => i - 5, type: "index" });
+      const limit = bench.matrix("limit", 4, 1, { data: (i) => 2 * i, type: "index" });
+      const mask = bench.matrix("mask", 4, 3);
+      const next = bench.matrix("next", 4, 3, { type: "index" });
+      const code: Instruction[] = [
+        { op: "less", args: [0, 1] },
+        { op: "constant", value: 1 },
+        { op: "add", args: [0, 3] },
+      ];
+      await bench.run([chain(4, 3, [index, limit], code, [[2, mask], [4, next]])], { wasm });
+    });
+
+    it("flushes denormal numbers where it is told to, and keeps NaN", async () => {
+      const numbers = [2 ** -149, -(2 ** -130), 2 ** -126, -(2 ** -126), 0, -0, Number.NaN, Number.POSITIVE_INFINITY, 1, -(2 ** -127)];
+      const bench = workbench();
+      const x = bench.matrix("x", 1, numbers.length, { data: (i) => numbers[i] ?? 0 });
+      const kept = bench.matrix("kept", 1, numbers.length);
+      const flushed = bench.matrix("flushed", 1, numbers.length);
+      const { outputs } = await bench.run([chain(1, numbers.length, [x], [], [[0, kept], [0, flushed, true]])], { wasm, tolerance: 0 });
+      numbers.forEach((number, i) => {
+        expect(outputs.get(kept.buffer)![i]).toBe(number);
+        expect(outputs.get(flushed.buffer)![i]).toBe(Math.abs(number) < 2 ** -126 ? 0 : number);
+      });
+    });
+  });
+}

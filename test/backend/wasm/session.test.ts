@@ -1,0 +1,210 @@
+import { describe, expect, it } from "vitest";
+import { UserError } from "../../../src/errors.js";
+import { wasm } from "../../../src/backend/wasm/index.js";
+import type { Buffer, Program, Statement, Variable, View } from "../../../src/program/program.js";
+import { kernel, loop, workbench } from "./workbench.js";
+
+const variable = (name: string, size: number, type: "float" | "index" = "float"): Variable => ({ name, shape: [size], type });
+const view = (buffer: number, rows: number, columns: number, step = 0): View => ({
+  buffer,
+  rows,
+  columns,
+  offset: 0,
+  stride: columns,
+  step,
+});
+
+/** x → temporary = 2x → y = temporary + 1, with y committed. */
+function doubling(x: Variable, y: Variable, size: number, name = "doubling") {
+  const buffers: Buffer[] = [
+    { id: 1, size, type: "float", name: "x", kind: "variable", variable: x },
+    { id: 2, size, type: "float", name: "y", kind: "variable", variable: y },
+    { id: 3, size, type: "float", name: "temporary", kind: "temporary" },
+  ];
+  const twice = kernel({
+    kind: "chain",
+    rows: 1,
+    columns: size,
+    loads: [view(1, 1, size)],
+    code: [{ op: "add", args: [0, 0] }],
+    stores: [{ value: 1, to: view(3, 1, size), flush: false }],
+  });
+  const plusOne = kernel({
+    kind: "chain",
+    rows: 1,
+    columns: size,
+    loads: [view(3, 1, size)],
+    code: [
+      { op: "constant", value: 1 },
+      { op: "add", args: [0, 1] },
+    ],
+    stores: [{ value: 2, to: view(2, 1, size), flush: false }],
+  });
+  const program: Program = {
+    name,
+    buffers,
+    compute: [twice],
+    guards: [view(3, 1, 1)],
+    commit: [plusOne],
+    plan: { offsets: new Map([[3, 16]]), size: size + 16 },
+  };
+  return program;
+}
+
+describe("a session of the wasm backend", () => {
+  it("writes, runs, reads and looks into temporaries", async () => {
+    const session = await wasm().createSession();
+    const [x, y] = [variable("x", 5), variable("y", 5)];
+    const executable = await session.compile(doubling(x, y, 5));
+    session.write(x, [1, 2, 3, 4, 5]);
+    session.write(x, [30, 40], 2);
+    expect(executable.run()).toBe("done");
+    expect(await executable.settled()).toBe("done");
+    expect([...(await session.read(y))]).toEqual([3, 5, 61, 81, 11]);
+    expect([...(await executable.peek(3))]).toEqual([2, 4, 60, 80, 10]);
+    const into = new Float64Array(5);
+    expect(session.readNow(y, into)).toBe(into);
+    expect([...into]).toEqual([3, 5, 61, 81, 11]);
+  });
+
+  it("commits nothing when a guard is not finite", async () => {
+    for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+      const session = await wasm().createSession();
+      const [x, y] = [variable("x", 3), variable("y", 3)];
+      const executable = await session.compile(doubling(x, y, 3));
+      session.write(y, [7, 8, 9]);
+      session.write(x, [bad, 1, 2]);
+      expect(executable.run()).toBe("refused");
+      expect(await executable.settled()).toBe("refused");
+      expect([...session.readNow(y)]).toEqual([7, 8, 9]);
+      session.write(x, [1, 1, 2]);
+      expect(executable.run()).toBe("done");
+      expect([...session.readNow(y)]).toEqual([3, 3, 5]);
+    }
+  });
+
+  it("begins variables with zeros, keeps them through growth, and shares them between programs", async () => {
+    const session = await wasm().createSession();
+    const [x, y, z] = [variable("x", 4), variable("y", 4), variable("z", 300_000)];
+    const first = await session.compile(doubling(x, y, 4));
+    expect([...session.readNow(y)]).toEqual([0, 0, 0, 0]);
+    session.write(x, [1, 2, 3, 4]);
+    expect(session.readNow(z).every((value) => value === 0)).toBe(true); // grows
+    const second = await session.compile(doubling(y, x, 4));
+    first.run();
+    second.run();
+    expect([...session.readNow(x)]).toEqual([7, 11, 15, 19]);
+    await expect(first.peek(3)).rejects.toThrow(/not the last to run/);
+  });
+
+  it("reads and writes whole numbers", async () => {
+    const session = await wasm().createSession();
+    const index = variable("index", 3, "index");
+    session.write(index, [1, -2, 2147483647]);
+    expect(await session.read(index)).toEqual(Int32Array.from([1, -2, 2147483647]));
+  });
+
+  it("says what it holds", async () => {
+    const session = await wasm().createSession();
+    const [x, y] = [variable("x", 1000), variable("y", 1000)];
+    await session.compile(doubling(x, y, 1000));
+    const memory = session.memory();
+    expect(memory.variables).toBe(8000);
+    expect(memory.temporaries).toBe(4064);
+    expect(memory.total).toBeGreaterThanOrEqual(65536);
+  });
+
+  it("refuses a plan that WebAssembly cannot address, with its figure, and stays usable", async () => {
+    const session = await wasm().createSession();
+    const [x, y] = [variable("x", 4), variable("y", 4)];
+    const small = doubling(x, y, 4);
+    const huge: Program = { ...small, name: "huge", plan: { offsets: new Map([[3, 16]]), size: 1.25 * 2 ** 30 } };
+    const error = await session.compile(huge).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(UserError);
+    expect((error as Error).message).toMatch(/"huge" needs 5120 MiB of memory, but WebAssembly can address 4096 MiB/);
+    expect(session.memory().total).toBe(65536);
+    const executable = await session.compile(small);
+    expect(executable.run()).toBe("done");
+    const big = variable("big", 2 ** 30);
+    expect(() => session.write(big, [1])).toThrow(/"big" needs 4096 MiB/);
+  });
+
+  it("refuses views that leave their buffer, before anything runs", async () => {
+    const session = await wasm().createSession();
+    const program = doubling(variable("x", 4), variable("y", 4), 4);
+    const outside = (to: View, steps?: number): Promise<unknown> => {
+      const fill = kernel({ kind: "fill", value: 1, out: to });
+      const statement: Statement = steps ? loop(steps, false, [fill]) : fill;
+      return session.compile({ ...program, compute: [statement] });
+    };
+    await expect(outside(view(3, 1, 5))).rejects.toThrow(/reaches outside "temporary"/);
+    await expect(outside({ ...view(3, 1, 4), offset: 1 })).rejects.toThrow(/reaches outside/);
+    await expect(outside(view(3, 1, 2, 1), 4)).rejects.toThrow(/reaches outside/);
+    await expect(outside({ ...view(3, 1, 1, -1), offset: 1 }, 3)).rejects.toThrow(/reaches outside/);
+    await expect(outside(view(9, 1, 1))).rejects.toThrow(/no buffer 9/);
+    await expect(outside(view(3, 1, 2, 1), 3)).resolves.toBeDefined();
+  });
+
+  it("names what does not fit into a variable", async () => {
+    const session = await wasm().createSession();
+    const x = variable("x", 4);
+    expect(() => session.write(x, [1, 2], 3)).toThrow(/"x" holds 4 numbers: 2 from number 3 on do not fit/);
+    expect(() => session.readNow(x, new Float32Array(3))).toThrow(/4 numbers do not fit/);
+  });
+
+  it("throws once it is disposed", async () => {
+    const session = await wasm().createSession();
+    const [x, y] = [variable("x", 4), variable("y", 4)];
+    const executable = await session.compile(doubling(x, y, 4));
+    session.dispose();
+    expect(() => executable.run()).toThrow(/disposed/);
+    expect(() => session.write(x, [1])).toThrow(/disposed/);
+    await expect(session.read(x)).rejects.toThrow(/disposed/);
+    await expect(session.compile(doubling(x, y, 4))).rejects.toThrow(/disposed/);
+  });
+
+  it("measures time by kernel when asked to", async () => {
+    const session = await wasm({ profile: true }).createSession();
+    const program = doubling(variable("x", 4), variable("y", 4), 4);
+    const executable = await session.compile(program);
+    executable.run();
+    executable.run();
+    const labels = [...program.compute, ...program.commit].map((statement) => statement.label);
+    expect(session.profile().map((entry) => entry.label).sort()).toEqual(labels.sort());
+    expect(session.profile().every((entry) => entry.calls === 2 && entry.milliseconds >= 0)).toBe(true);
+  });
+
+  it("allocates nothing in a run", async () => {
+    const session = await wasm().createSession();
+    const [x, y] = [variable("x", 64), variable("y", 64)];
+    const executable = await session.compile(doubling(x, y, 64));
+    const into = new Float32Array(64);
+    const step = () => {
+      session.write(x, into);
+      executable.run();
+      session.readNow(y, into);
+    };
+    for (let i = 0; i < 20_000; i++) step();
+    const total = session.memory().total;
+    const before = process.memoryUsage().heapUsed;
+    for (let i = 0; i < 20_000; i++) step();
+    // A young collection may fall in between, so the heap may shrink; 16 bytes a step would be 320 kB.
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(300_000);
+    expect(session.memory().total).toBe(total);
+  });
+
+  it("shares the text of equal kernels, and keeps others apart", async () => {
+    const bench = workbench();
+    const [a, b, c, d] = ["a", "b", "c", "d"].map((name) => bench.matrix(name, 3, 5)) as [View, View, View, View];
+    const add = (x: View, y: View, out: View) =>
+      kernel({
+        kind: "chain",
+        rows: 3,
+        columns: 5,
+        loads: [x, y],
+        code: [{ op: "add", args: [0, 1] }],
+        stores: [{ value: 2, to: out, flush: false }],
+      });
+    await bench.run([add(a, b, c), add(b, c, d), add(d, d, a), add(a, c, a)]);
+  });
+});
