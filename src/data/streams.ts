@@ -8,6 +8,8 @@ export interface StreamOptions {
   readonly batch: number;
   /** T: characters a window. */
   readonly window: number;
+  /** Characters from the start of one window to the next; windows overlap where it is smaller. Default: `window`. */
+  readonly stride?: number;
   /**
    * What becomes of characters that do not fill a window in every stream. "drop" (default) leaves fewer than
    * `batch · window` of them, at the text's end, unused. "pad" covers every one of them: the short streams are
@@ -21,7 +23,7 @@ export interface StreamOptions {
 /**
  * Contiguous parallel streams over one text, as char-rnn reads it: with L characters a stream, stream n at window w
  * holds ids `[n·L + w·T, n·L + (w+1)·T)`, and its targets are the same range shifted by one. Where one window ends
- * the next begins, so the state of each row is carried from window to window.
+ * the next begins (unless a stride says otherwise), so the state of each row is carried from window to window.
  */
 export interface Streams {
   readonly batch: number;
@@ -41,17 +43,18 @@ export interface Streams {
 
 /** Cuts `ids` into `batch` streams. Throws a UserError where they are too few, saying what would fit. */
 export function createStreams(ids: Int32Array, options: StreamOptions): Streams {
-  const { batch, window, remainder = "drop", ignoredTarget = -1 } = options;
+  const { batch, window, stride = window, remainder = "drop", ignoredTarget = -1 } = options;
   checkWhole("The batch", batch);
   checkWhole("The window", window);
+  checkWhole("The stride", stride);
   const pairs = ids.length - 1;
   if (remainder === "pad" ? pairs < 1 : pairs < batch * window) {
     throw new UserError(tooShort(ids.length, batch, window, remainder));
   }
   const pad = remainder === "pad";
   const perStream = pad ? Math.ceil(pairs / batch) : Math.floor(pairs / batch);
-  const windows = pad ? Math.ceil(perStream / window) : Math.floor(perStream / window);
-  const streamLength = pad ? perStream : windows * window;
+  const windows = (pad ? Math.ceil((perStream - window) / stride) : Math.floor((perStream - window) / stride)) + 1;
+  const streamLength = pad ? perStream : (windows - 1) * stride + window;
   const places = window * batch;
   return {
     batch,
@@ -66,7 +69,7 @@ export function createStreams(ids: Int32Array, options: StreamOptions): Streams 
             `but inputs has ${inputs.length} and targets ${targets.length}.`,
         );
       }
-      const start = (step % windows) * window;
+      const start = (step % windows) * stride;
       for (let n = 0; n < batch; n++) {
         const first = n * streamLength;
         const end = Math.min(first + streamLength, pairs);

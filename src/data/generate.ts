@@ -1,0 +1,41 @@
+/** Writing text with a trained character model, one character at a time. */
+import { UserError } from "../errors.js";
+import { createRng } from "../parameters/rng.js";
+import type { Predictor } from "../train/predictor.js";
+import { createSampler, type SamplingOptions } from "./sampling.js";
+import type { Vocabulary } from "./vocabulary.js";
+
+export interface GenerateOptions extends SamplingOptions {
+  /** What the model reads before it writes; its own output goes on from there. Default: the vocabulary's line break, else its first character. */
+  readonly prompt?: string;
+  /** Characters to write. Default 500. */
+  readonly length?: number;
+  /** Of the draws. Default 1. */
+  readonly seed?: number | string;
+}
+
+/**
+ * Characters that the model writes after `prompt`, one by one. `predictor` takes one index at a time, [1, 1, 1], carries its state,
+ * and gives logits over the vocabulary.
+ * @throws UserError on a prompt with characters that the vocabulary has not
+ */
+export async function* generate(predictor: Predictor, vocabulary: Vocabulary, options: GenerateOptions = {}): AsyncGenerator<string, void, void> {
+  const { length = 500, seed = 1, prompt } = options;
+  if (!Number.isInteger(length) || length < 0) throw new UserError(`The length to write must be a whole number of at least 0, but is ${length}.`);
+  const sampler = createSampler(vocabulary.size, options);
+  const rng = createRng(seed);
+  const start = prompt ? vocabulary.encode(prompt) : vocabulary.encode(vocabulary.characters.includes("\n") ? "\n" : vocabulary.characters[0]!);
+  const input = new Int32Array(1);
+  const read = (id: number): ReturnType<Predictor["run"]> => {
+    input[0] = id;
+    return predictor.run(input);
+  };
+  predictor.reset();
+  let logits = await read(start[0]!);
+  for (let i = 1; i < start.length; i++) logits = await read(start[i]!);
+  for (let written = 0; written < length; written++) {
+    const id = sampler.draw(logits, rng.uniform);
+    yield vocabulary.characters[id]!;
+    logits = await read(id);
+  }
+}

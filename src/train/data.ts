@@ -1,0 +1,43 @@
+/** What a trainer trains on. T time, N batch, D features. */
+import type { HostArray } from "../backend/contract.js";
+import type { Shape } from "../graph/shape.js";
+import type { ElementType } from "../graph/variable.js";
+import type { Rng } from "../parameters/rng.js";
+
+/** Batches of one shape, taken in order. Filling allocates nothing. */
+export interface BatchSource {
+  /** [T, N, D] (index: [T, N, 1]), or [N, D] for a network without time. */
+  readonly inputShape: Shape;
+  readonly inputType: ElementType;
+  readonly targetShape: Shape;
+  readonly targetType: ElementType;
+  /** Batches in an epoch. */
+  readonly length: number;
+  /** Whether a batch goes on where the one before it ended, so that the recurrent state is carried from one to the next. */
+  readonly carries: boolean;
+  /** Whether sequences have lengths of their own: then `fill` is given a mask [T, N, 1] to set to 1 at each valid step, 0 past the end. */
+  readonly masked: boolean;
+  /** Readies an epoch: a source that shuffles does so with `rng`. */
+  start?(rng: Rng): void;
+  /**
+   * Writes batch number `index` (0 … length−1). Says which rows start a new sequence, so that their carried state is reset: all
+   * (true), none (false), or those with a flag of 1.
+   */
+  fill(index: number, inputs: HostArray, targets: HostArray, mask: HostArray | undefined): boolean | ArrayLike<number>;
+}
+
+export interface BatchOptions {
+  readonly batch: number;
+  /** Steps in a batch (streams only). */
+  readonly window: number;
+  /** Steps from the start of one window to the next (streams only). */
+  readonly stride: number;
+}
+
+/** A data set: it makes the batches that the trainer asks for. */
+export interface TrainingData {
+  readonly name?: string;
+  train(options: BatchOptions): BatchSource;
+  /** Held out of training; undefined where there is none. */
+  validation?(options: BatchOptions): BatchSource | undefined;
+}

@@ -1,0 +1,84 @@
+/** Running a trained model: forward only, with the recurrent state carried from call to call where asked for. */
+import type { Executable, HostArray, Session } from "../backend/contract.js";
+import { UserError } from "../errors.js";
+import { type Shape, showShape, sizeOf } from "../graph/shape.js";
+import type { ElementType } from "../graph/variable.js";
+import { lower } from "../program/lower.js";
+import type { Network } from "./network.js";
+import { predictionStep, type TrainerVariables } from "./programs.js";
+
+export interface PredictorOptions {
+  /** [T, N, D], or [N, D] for a network without time; for index inputs D is 1. */
+  readonly inputShape: Shape;
+  readonly inputType?: ElementType;
+  /** Keep the state from call to call. Default true for [T, N, D]. */
+  readonly carry?: boolean;
+  /** Whether calls give lengths. Default false. */
+  readonly lengths?: boolean;
+}
+
+export interface Predictor {
+  readonly outputShape: Shape;
+  /**
+   * The model's output for these inputs (row-major, time-major), in an array that the next call overwrites. `lengths`: the valid
+   * steps of each row.
+   */
+  run(inputs: ArrayLike<number>, lengths?: ArrayLike<number>): Promise<HostArray>;
+  /** Back to the initial state, for all rows or for those flagged 1. */
+  reset(rows?: ArrayLike<number>): void;
+}
+
+export async function createPredictorOn(
+  session: Session,
+  network: Network,
+  variables: TrainerVariables,
+  options: PredictorOptions,
+): Promise<Predictor> {
+  const { inputShape, inputType = "float", lengths: masked = false } = options;
+  const step = predictionStep(network, variables, {
+    inputShape,
+    inputType,
+    carries: options.carry ?? inputShape.length === 3,
+    masked,
+  });
+  const executable: Executable = await session.compile(lower(step.program));
+  const rows = inputShape[inputShape.length - 2]!;
+  const out = new (session.backend.precision === "float64" ? Float64Array : Float32Array)(sizeOf(step.output.shape));
+  const flags = new Float64Array(rows).fill(1);
+  const mask = new Float64Array(masked ? inputShape[0]! * rows : 0);
+  let resets = true;
+  const writeReset = (): void => {
+    if (step.states.size > 0) session.write(step.reset, flags);
+  };
+  return {
+    outputShape: step.output.shape,
+    async run(inputs, lengths) {
+      if (inputs.length !== sizeOf(inputShape))
+        throw new UserError(
+          `the predictor takes inputs of shape ${showShape(inputShape)}, ${sizeOf(inputShape)} numbers, not ${inputs.length}`,
+        );
+      if (masked) {
+        if (lengths?.length !== rows)
+          throw new UserError(
+            `the predictor wants the lengths of its ${rows} rows, not ${lengths ? lengths.length : "none"}`,
+          );
+        for (let i = 0; i < mask.length; i++) mask[i] = Math.floor(i / rows) < lengths[i % rows]! ? 1 : 0;
+        session.write(step.mask!, mask);
+      }
+      session.write(step.input, inputs);
+      if (resets) writeReset();
+      executable.run();
+      if (resets) {
+        flags.fill(0);
+        writeReset();
+        resets = false;
+      }
+      if (session.readNow) return session.readNow(step.output, out);
+      return session.read(step.output, out);
+    },
+    reset(which) {
+      for (let n = 0; n < rows; n++) if (!which || which[n]) flags[n] = 1;
+      resets = true;
+    },
+  };
+}

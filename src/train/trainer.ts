@@ -1,0 +1,415 @@
+/**
+ * The trainer: owns weights, optimiser state and carried states on a backend, compiles a step for the shapes of the data, and
+ * runs it. State is a value here: passed into each step, taken out, carried to the next window.
+ */
+import type { Backend, Executable, HostArray, Memory } from "../backend/contract.js";
+import { UserError } from "../errors.js";
+import { randomKey } from "../graph/random.js";
+import { type Shape, sameShape, sizeOf } from "../graph/shape.js";
+import type { Variable } from "../graph/variable.js";
+import type { Layer } from "../layers/layer.js";
+import { createRng, type Rng } from "../parameters/rng.js";
+import { lower } from "../program/lower.js";
+import type { BatchSource, TrainingData } from "./data.js";
+import { findNonFinite, NonFiniteError } from "./diagnose.js";
+import type { Loss } from "./loss.js";
+import { createNetwork, type Network } from "./network.js";
+import type { Optimizer } from "./optimizer.js";
+import { createPredictorOn, type Predictor, type PredictorOptions } from "./predictor.js";
+import {
+  type Clip,
+  checkTargets,
+  createTrainerVariables,
+  type TrainingStep,
+  trainingStep,
+  validationStep,
+  type Window,
+} from "./programs.js";
+import type { Schedule } from "./schedule.js";
+import { turn } from "./turn.js";
+
+/** How far the gradient goes back in a stream whose state is carried. */
+export type Bptt =
+  /** Windows of `window` steps, one after the other: an update each, the gradient cut between them. */
+  | { readonly window: number }
+  /** An update every k1 steps, its gradient going back k2 steps (Williams & Peng 1990, BPTT(k2; k1)). */
+  | { readonly every: number; readonly through: number };
+
+export interface TrainerOptions {
+  readonly loss: Loss;
+  readonly optimizer: Optimizer;
+  readonly schedule?: Schedule;
+  readonly clip?: Clip;
+  /** For streams; sequences of a fixed length are always taken whole (full BPTT). Default { window: 50 }. */
+  readonly bptt?: Bptt;
+  /** N: sequences side by side. Default 32. */
+  readonly batch?: number;
+  /** Batches whose gradients are averaged for one update. Default 1. */
+  readonly accumulate?: number;
+  /** Of initial weights, data order and dropout. Default 1. */
+  readonly seed?: number;
+  readonly backend: Backend;
+  /** Weights to start from, by parameter name; those not named start from the seed. */
+  readonly weights?: Readonly<Record<string, NamedTensor>>;
+}
+
+export interface NamedTensor {
+  readonly shape: Shape;
+  readonly data: ArrayLike<number>;
+}
+
+export interface FitOptions {
+  /** Stop when this many updates have been made in all. */
+  readonly steps?: number;
+  /** Stop when the data has been gone through this many times in all. */
+  readonly epochs?: number;
+  /** Updates between validations. Default: once an epoch. The last step validates too. */
+  readonly validateEvery?: number;
+  /** Stop early after this many validations without a better loss. Default: never. */
+  readonly patience?: number;
+  /** Put the weights of the best validation back at the end. Default: true with `patience`. */
+  readonly restoreBest?: boolean;
+}
+
+/** What one update did. */
+export interface Report {
+  /** Updates made so far. */
+  readonly step: number;
+  readonly epoch: number;
+  /** Before the update. */
+  readonly loss: number;
+  /** Global norm of the gradient, before it was clipped by norm. */
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+  /** Where this step validated. */
+  readonly validationLoss?: number;
+  /** Time steps × rows a second, over this update. */
+  readonly elementsPerSecond: number;
+}
+
+/** Everything that training needs to go on bit for bit. */
+export interface Checkpoint {
+  readonly parameters: Readonly<Record<string, NamedTensor>>;
+  readonly optimizer: Readonly<Record<string, NamedTensor>>;
+  readonly statistics: Readonly<Record<string, NamedTensor>>;
+  readonly states: Readonly<Record<string, NamedTensor>>;
+  readonly best?: Readonly<Record<string, NamedTensor>>;
+  /** JSON. */
+  readonly progress: Progress;
+}
+
+export interface Progress {
+  readonly step: number;
+  readonly epoch: number;
+  /** Batches of this epoch already used. */
+  readonly index: number;
+  readonly seed: number;
+  /** Validation losses so far. */
+  readonly metrics: readonly number[];
+  readonly bestLoss: number | null;
+  readonly sinceBest: number;
+}
+
+export interface Trainer {
+  readonly network: Network;
+  readonly backend: Backend;
+  readonly progress: Progress;
+  /** Trains; gives a report for every update. Leaving the loop stops after the current step, and a later call goes on from there. */
+  fit(data: TrainingData, options: FitOptions): AsyncGenerator<Report, void, void>;
+  /** Mean loss over the data's validation part (or its training part where it has none), without dropout. */
+  evaluate(data: TrainingData): Promise<number>;
+  predictor(options: PredictorOptions): Promise<Predictor>;
+  /** The weights by name. */
+  parameters(): Promise<Record<string, NamedTensor>>;
+  /** Replaces weights by name. @throws UserError on a name or shape that the model has not */
+  load(parameters: Readonly<Record<string, NamedTensor>>): void;
+  checkpoint(): Promise<Checkpoint>;
+  restore(checkpoint: Checkpoint): void;
+  memory(): Memory;
+  dispose(): void;
+}
+
+interface Compiled extends TrainingStep {
+  readonly executable: Executable;
+  readonly inputs: HostArray;
+  readonly targets: HostArray;
+  readonly mask: HostArray | undefined;
+  readonly flags: Float64Array;
+}
+
+/**
+ * Readies training of `model`. Nothing is compiled before the shapes of the data are known, at the first `fit`.
+ * @throws UserError on options out of range
+ */
+export async function createTrainer(model: Layer, options: TrainerOptions): Promise<Trainer> {
+  const { loss, optimizer, schedule, clip = {}, bptt = { window: 50 }, batch = 32, accumulate = 1, seed = 1 } = options;
+  const window: Window = "window" in bptt ? { every: bptt.window, through: bptt.window } : bptt;
+  for (const [name, value] of Object.entries({
+    batch,
+    accumulate,
+    "bptt steps": window.every,
+    "bptt steps back": window.through,
+  }))
+    if (!Number.isInteger(value) || value < 1)
+      throw new UserError(`${name} must be a whole number of at least 1, not ${value}`);
+  for (const [name, value] of Object.entries(clip))
+    if (!(typeof value === "number" && value > 0)) throw new UserError(`clip.${name} must be above 0, not ${value}`);
+
+  const session = await options.backend.createSession();
+  const network = createNetwork(model, seed, options.weights);
+  const variables = createTrainerVariables(optimizer);
+  const compiled = new Map<string, Promise<Compiled>>();
+  const pending = new Map<string, NamedTensor>();
+  let progress: Progress = { step: 0, epoch: 0, index: 0, seed, metrics: [], bestLoss: null, sinceBest: 0 };
+  let best: Record<string, NamedTensor> | undefined;
+
+  const compile = (purpose: string, source: BatchSource, make: () => TrainingStep): Promise<Compiled> => {
+    const key = [purpose, source.inputShape, source.inputType, source.targetShape, source.carries, source.masked].join(
+      " ",
+    );
+    const known = compiled.get(key);
+    if (known) return known;
+    const fresh = (async (): Promise<Compiled> => {
+      const step = make();
+      checkTargets(source, step.feed, loss);
+      const executable = await session.compile(lower(step.program));
+      return {
+        ...step,
+        executable,
+        inputs: hostArray(source.inputType, sizeOf(source.inputShape)),
+        targets: hostArray(source.targetType, sizeOf(source.targetShape)),
+        mask: step.feed.mask && new Float32Array(sizeOf(step.feed.mask.shape)),
+        flags: new Float64Array(sizeOf(step.feed.reset.shape)),
+      };
+    })();
+    compiled.set(key, fresh);
+    return fresh;
+  };
+
+  /** The program of micro-batch `part` of an update. Its states are those of the first part: they share variables by name. */
+  const states = new Map<string, Variable>();
+  const trainingProgram = (source: BatchSource, part: number): Promise<Compiled> => {
+    const [first, last] = [part === 0, part === accumulate - 1];
+    return compile(`train ${first} ${last}`, source, () =>
+      trainingStep({
+        network,
+        loss,
+        variables,
+        shapes: source,
+        training: true,
+        window: source.carries ? window : undefined,
+        states,
+        optimizer,
+        clip,
+        parts: accumulate,
+        first,
+        last,
+      }),
+    );
+  };
+
+  const feed = (step: Compiled, source: BatchSource, index: number): void => {
+    const reset = source.fill(index, step.inputs, step.targets, step.mask);
+    session.write(step.feed.input, step.inputs);
+    session.write(step.feed.target, step.targets);
+    if (step.mask) session.write(step.feed.mask!, step.mask);
+    if (!source.carries) return;
+    if (typeof reset === "boolean") step.flags.fill(reset ? 1 : 0);
+    else step.flags.set(reset);
+    session.write(step.feed.reset, step.flags);
+  };
+
+  const scalar = new Float64Array(1);
+  const write = (variable: Variable, value: number): void => {
+    scalar[0] = value;
+    session.write(variable, scalar);
+  };
+  const read = async (variable: Variable): Promise<number> =>
+    (session.readNow ? session.readNow(variable, scalar) : await session.read(variable, scalar))[0]!;
+
+  const evaluateOn = async (source: BatchSource): Promise<number> => {
+    const own = new Map<string, Variable>();
+    const step = await compile("validate", source, () =>
+      validationStep({ network, loss, variables, shapes: source, states: own }),
+    );
+    let sum = 0;
+    for (let index = 0; index < source.length; index++) {
+      feed(step, source, index);
+      step.executable.run();
+      sum += await read(variables.loss);
+      await turn();
+    }
+    return sum / source.length;
+  };
+  const batchOptions = { batch, window: Math.max(window.every, window.through), stride: window.every };
+
+  async function* fit(data: TrainingData, fitOptions: FitOptions): AsyncGenerator<Report, void, void> {
+    const {
+      steps = Infinity,
+      epochs = Infinity,
+      validateEvery,
+      patience = Infinity,
+      restoreBest = patience < Infinity,
+    } = fitOptions;
+    if (steps === Infinity && epochs === Infinity)
+      throw new UserError("fit wants to know when to stop: give `steps` or `epochs`");
+    const source = data.train(batchOptions);
+    const validation = data.validation?.({ ...batchOptions, window: window.every, stride: window.every });
+    const batchesAnUpdate = accumulate;
+    if (source.length < batchesAnUpdate)
+      throw new UserError(`an update takes ${batchesAnUpdate} batches, but the data gives only ${source.length}`);
+    const updatesAnEpoch = Math.floor(source.length / batchesAnUpdate);
+    source.start?.(epochRng(seed, progress.epoch));
+    const elements = sizeOf(source.inputShape.slice(0, -1)) * batchesAnUpdate;
+
+    while (progress.step < steps && progress.epoch < epochs) {
+      const began = performance.now();
+      const step = progress.step + 1;
+      const learningRate = schedule
+        ? schedule.rate(progress.step, optimizer.learningRate, progress.metrics)
+        : optimizer.learningRate;
+      write(variables.learningRate, learningRate);
+      write(variables.seed, randomKey(seed, step) | 0);
+      for (const [name, value] of Object.entries(optimizer.scalars(step))) write(variables.scalars.get(name)!, value);
+      let total = 0;
+      for (let part = 0; part < batchesAnUpdate; part++) {
+        const program = await trainingProgram(source, part);
+        restorePending(program.feed.states);
+        feed(program, source, progress.index + part);
+        program.executable.run();
+        const outcome = await program.executable.settled();
+        if (outcome === "refused") throw await nonFinite(program, step, learningRate);
+        total += await read(variables.loss);
+      }
+      const gradientNorm = await read(variables.gradientNorm);
+      const seconds = (performance.now() - began) / 1000;
+
+      const index = progress.index + batchesAnUpdate;
+      const ended = index + batchesAnUpdate > updatesAnEpoch * batchesAnUpdate;
+      progress = { ...progress, step, index: ended ? 0 : index, epoch: progress.epoch + (ended ? 1 : 0) };
+      if (ended) source.start?.(epochRng(seed, progress.epoch));
+      const finished = step >= steps || progress.epoch >= epochs;
+      const validates = validation && (finished || (validateEvery ? step % validateEvery === 0 : ended));
+      const report = {
+        step,
+        epoch: progress.epoch,
+        loss: total / batchesAnUpdate,
+        gradientNorm,
+        learningRate,
+        elementsPerSecond: elements / seconds,
+      };
+      if (!validates) {
+        await turn();
+        yield report;
+        continue;
+      }
+      const validationLoss = await evaluateOn(validation);
+      const better = progress.bestLoss === null || validationLoss < progress.bestLoss;
+      progress = {
+        ...progress,
+        metrics: [...progress.metrics, validationLoss],
+        bestLoss: better ? validationLoss : progress.bestLoss,
+        sinceBest: better ? 0 : progress.sinceBest + 1,
+      };
+      if (better && restoreBest) best = await readAll(network.parameters);
+      yield { ...report, validationLoss };
+      if (progress.sinceBest >= patience) break;
+    }
+    if (restoreBest && best) load(best);
+  }
+
+  const nonFinite = async (program: Compiled, step: number, learningRate: number): Promise<NonFiniteError> => {
+    const found = await findNonFinite(session, program.program);
+    const where = found
+      ? `${found.tensor}${found.time === undefined ? "" : ` at time index ${found.time}`} is ${found.value}`
+      : "the gradient's norm is not finite";
+    return new NonFiniteError(
+      `step ${step}: ${where}; no weight was changed. The learning rate is ${learningRate}: a smaller one, or clipping, may help.`,
+      step,
+      found?.tensor ?? "gradient norm",
+      found?.time,
+    );
+  };
+
+  const restorePending = (targets: ReadonlyMap<string, Variable>): void => {
+    for (const [name, variable] of targets) {
+      const tensor = pending.get(name);
+      if (!tensor) continue;
+      if (sameShape(tensor.shape, variable.shape)) session.write(variable, tensor.data);
+      pending.delete(name);
+    }
+  };
+
+  const readAll = async (all: ReadonlyMap<string, Variable>): Promise<Record<string, NamedTensor>> => {
+    const entries = await Promise.all(
+      [...all].map(
+        async ([name, variable]) => [name, { shape: variable.shape, data: await session.read(variable) }] as const,
+      ),
+    );
+    return Object.fromEntries(entries);
+  };
+
+  const load = (parameters: Readonly<Record<string, NamedTensor>>): void => {
+    network.give(parameters);
+    for (const [name, tensor] of Object.entries(parameters)) {
+      const variable = network.parameters.get(name);
+      if (variable) session.write(variable, tensor.data);
+    }
+  };
+
+  return {
+    network,
+    backend: options.backend,
+    get progress() {
+      return progress;
+    },
+    fit,
+    evaluate: (data) =>
+      evaluateOn(
+        data.validation?.({ ...batchOptions, window: window.every, stride: window.every }) ??
+          data.train({ ...batchOptions, window: window.every, stride: window.every }),
+      ),
+    predictor: (predictorOptions) => createPredictorOn(session, network, variables, predictorOptions),
+    parameters: () => readAll(network.parameters),
+    load,
+    async checkpoint() {
+      const slots = await readAll(variables.slots);
+      return {
+        parameters: await readAll(network.parameters),
+        optimizer: slots,
+        statistics: await readAll(network.statistics),
+        states: await readAll(states),
+        ...(best ? { best } : {}),
+        progress,
+      };
+    },
+    restore(checkpoint) {
+      if (checkpoint.progress.seed !== seed)
+        throw new UserError(`the checkpoint was made with seed ${checkpoint.progress.seed}, not ${seed}`);
+      load(checkpoint.parameters);
+      network.give(checkpoint.statistics, "statistic");
+      for (const [name, tensor] of Object.entries(checkpoint.statistics)) {
+        const variable = network.statistics.get(name);
+        if (variable) session.write(variable, tensor.data);
+      }
+      for (const [name, tensor] of Object.entries(checkpoint.optimizer)) {
+        const known = variables.slots.get(name);
+        if (known) session.write(known, tensor.data);
+        else variables.slots.set(name, { name, shape: tensor.shape, type: "float", initial: tensor.data });
+      }
+      for (const [name, tensor] of Object.entries(checkpoint.states)) {
+        const known = states.get(name);
+        if (known) session.write(known, tensor.data);
+        else pending.set(name, tensor);
+      }
+      best = checkpoint.best;
+      progress = checkpoint.progress;
+    },
+    memory: () => session.memory(),
+    dispose: () => session.dispose(),
+  };
+}
+
+const hostArray = (type: Variable["type"], size: number): HostArray =>
+  type === "index" ? new Int32Array(size) : new Float32Array(size);
+const epochRng = (seed: number, epoch: number): Rng => createRng(`${seed}: epoch ${epoch}`);
