@@ -132,6 +132,7 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
       region = allocate(bytes, `the variable "${variable.name}"`);
       variables.set(variable, region);
       totals.variables += bytes;
+      if (variable.initial) (variable.type === "index" ? words : floats).set(variable.initial, region.address / BYTES);
     }
     return region;
   };
