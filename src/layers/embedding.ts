@@ -1,0 +1,36 @@
+/** From indices to features: a learned row for each index, or a row of zeros with a one. V indices 0 … V−1, D features. */
+import { gather, oneHot } from "../graph/language.js";
+import { normal } from "../parameters/initializers.js";
+import type { Initializer } from "../parameters/parameter.js";
+import { checkCount, checkIndices } from "./check.js";
+import type { Layer } from "./layer.js";
+
+export interface EmbeddingOptions {
+  /** How `weight` [V, D] starts. Default N(0, 1), as PyTorch's Embedding. */
+  readonly initializer?: Initializer;
+}
+
+/**
+ * y = weight[index]: input indices [N, 1] or [T, N, 1], output [N, D] or [T, N, D] with V = `size` and D = `features`. An index
+ * outside 0 … V−1 gives a row of zeros and learns nothing. Parameter, under PyTorch's name: weight [V, D].
+ * @throws UserError where the sizes are no whole numbers of at least 1, or the input holds no indices
+ */
+export function embedding(size: number, features: number, { initializer = normal(1) }: EmbeddingOptions = {}): Layer {
+  checkCount("embedding", "the number of indices", size);
+  checkCount("embedding", "the number of features", features);
+  return {
+    kind: "embedding",
+    apply: (input, context) =>
+      gather(context.parameter("weight", [size, features], initializer), checkIndices("embedding", input)),
+  };
+}
+
+/**
+ * Each index as a row of zeros with a one at its place: input indices [N, 1] or [T, N, 1], output [N, V] or [T, N, V] with V =
+ * `classes`. An index outside 0 … V−1 gives zeros alone. No parameters.
+ * @throws UserError where `classes` is no whole number of at least 1, or the input holds no indices
+ */
+export function oneHotEncoding(classes: number): Layer {
+  checkCount("oneHotEncoding", "the number of classes", classes);
+  return { kind: "oneHotEncoding", apply: (input) => oneHot(checkIndices("oneHotEncoding", input), classes) };
+}
