@@ -1,5 +1,17 @@
 // The rooms from the ground up: a file imports only from its own room or from rooms below it.
-const rooms = ["errors", "graph", "program", "backend", "cells", "layers", "train", "data", "files", "cli"];
+const rooms = [
+  "errors",
+  "graph",
+  "program",
+  "backend",
+  "parameters",
+  "cells",
+  "layers",
+  "train",
+  "data",
+  "files",
+  "cli",
+];
 
 const pathOf = (room) => `^src/${room}(/|\\.ts$)`;
 
