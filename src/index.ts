@@ -1,1 +1,35 @@
+/**
+ * throughtime: recurrent networks and backpropagation through time. This entry runs in browsers and in Node; what needs files is
+ * in "throughtime/node".
+ */
+
+export { type BackendName, backendNamed } from "./backend/choose.js";
+export type { Backend, Executable, HostArray, Memory, RunResult, Session } from "./backend/contract.js";
+// Programs and backends
+export { evaluate } from "./backend/evaluate.js";
+export { reference } from "./backend/reference/index.js";
+export { type WasmOptions, wasm } from "./backend/wasm/index.js";
+// Cells and layers
+export { type Cell, type CellDefinition, defineCell } from "./cells/cell.js";
+export { type GruOptions, gru } from "./cells/gru.js";
+export { type LstmOptions, lstm } from "./cells/lstm.js";
+export { type RnnOptions, rnn } from "./cells/rnn.js";
+// Data
+export * from "./data/index.js";
 export { UserError } from "./errors.js";
+// Files
+export * from "./files/safetensors.js";
+// The language
+export * from "./graph/language.js";
+export type { Shape } from "./graph/shape.js";
+export { gradients } from "./graph/sweep.js";
+export type { Unrolled, UnrollOptions } from "./graph/unroll.js";
+export { type ElementType, type Variable, variable } from "./graph/variable.js";
+export * from "./layers/index.js";
+export * as initializers from "./parameters/initializers.js";
+export type { Initializer } from "./parameters/parameter.js";
+export { createRng, type Rng, type RngState } from "./parameters/rng.js";
+export { type Assignment, lower, type ProgramOptions } from "./program/lower.js";
+export type { Program } from "./program/program.js";
+// Training
+export * from "./train/index.js";

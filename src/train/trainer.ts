@@ -2,6 +2,7 @@
  * The trainer: owns weights, optimiser state and carried states on a backend, compiles a step for the shapes of the data, and
  * runs it. State is a value here: passed into each step, taken out, carried to the next window.
  */
+import { type BackendName, backendNamed } from "../backend/choose.js";
 import type { Backend, Executable, HostArray, Memory } from "../backend/contract.js";
 import { UserError } from "../errors.js";
 import { randomKey } from "../graph/random.js";
@@ -48,7 +49,8 @@ export interface TrainerOptions {
   readonly accumulate?: number;
   /** Of initial weights, data order and dropout. Default 1. */
   readonly seed?: number;
-  readonly backend: Backend;
+  /** A backend, or its name. Default "auto": WebAssembly where it has SIMD. */
+  readonly backend?: Backend | BackendName;
   /** Weights to start from, by parameter name; those not named start from the seed. */
   readonly weights?: Readonly<Record<string, NamedTensor>>;
 }
@@ -155,7 +157,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   for (const [name, value] of Object.entries(clip))
     if (!(typeof value === "number" && value > 0)) throw new UserError(`clip.${name} must be above 0, not ${value}`);
 
-  const session = await options.backend.createSession();
+  const backend = typeof options.backend === "object" ? options.backend : backendNamed(options.backend);
+  const session = await backend.createSession();
   const network = createNetwork(model, seed, options.weights);
   const variables = createTrainerVariables(optimizer);
   const compiled = new Map<string, Promise<Compiled>>();
@@ -359,7 +362,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
 
   return {
     network,
-    backend: options.backend,
+    backend,
     get progress() {
       return progress;
     },
