@@ -7,7 +7,6 @@
  * over time of a weight's gradient, Σ_t x_tᵀ·dy_t, is one matrix product over all T·N rows.
  */
 import { UserError } from "../errors.js";
-import type { LoopBody, LoopGradients, LoopOutput } from "./loop.js";
 import { make } from "./ops/make.js";
 import { expand, matmul, sumAll, sumRows, transpose } from "./ops/matrix.js";
 import { scatter } from "./ops/rows.js";
@@ -15,7 +14,15 @@ import { type Partition, partition, varyingTensors } from "./partition.js";
 import { isPointwise } from "./pointwise.js";
 import { columnsOf, rowsOf, type Shape, sameShape, showShape } from "./shape.js";
 import { sweep } from "./sweep.js";
-import { type Attributes, constant, inScopeOf, Tensor } from "./tensor.js";
+import {
+  type Attributes,
+  constant,
+  inScopeOf,
+  type LoopBody,
+  type LoopGradients,
+  type LoopOutput,
+  Tensor,
+} from "./tensor.js";
 
 export interface UnrollOptions<
   X extends Record<string, Tensor>,

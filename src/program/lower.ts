@@ -5,12 +5,11 @@
  * concatenation, the t-th part of a kept sequence, the next state's slot, a variable), that place is its home, so that
  * nothing is copied.
  */
-import type { LoopBody } from "../graph/loop.js";
 import { concatStart } from "../graph/ops/matrix.js";
 import { varyingTensors } from "../graph/partition.js";
 import { isPointwise } from "../graph/pointwise.js";
 import { columnsOf, rowsOf, sizeOf } from "../graph/shape.js";
-import { Tensor } from "../graph/tensor.js";
+import { type LoopBody, Tensor } from "../graph/tensor.js";
 import type { ElementType, Variable } from "../graph/variable.js";
 import { planMemory } from "./plan.js";
 import type { Buffer, Chain, Instruction, Kernel, Program, Statement, View } from "./program.js";
