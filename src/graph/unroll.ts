@@ -56,7 +56,7 @@ export function unroll<
   O extends Record<string, Tensor> = Record<string, never>,
 >({ inputs, state, step, reverse = false, name = "loop" }: UnrollOptions<X, S, O>): Unrolled<S, O> {
   const [first] = Object.values(inputs);
-  if (!first || first.shape.length !== 3)
+  if (first?.shape.length !== 3)
     throw new UserError(
       `unroll: the inputs must be sequences of shape [T, N, D]${first ? `, not ${showShape(first.shape)}` : ", and there are none"}`,
     );
@@ -248,8 +248,8 @@ function loopOutput(node: Tensor, output: LoopOutput, shape: Shape): Tensor {
   const known = outputsOf.get(node) ?? new Map<string, Tensor>();
   outputsOf.set(node, known);
   const key = `${output.kind} ${output.index}`;
-  let tensor = known.get(key);
-  if (!tensor) known.set(key, (tensor = new Tensor("loopOutput", [node], shape, { output })));
+  const tensor = known.get(key) ?? new Tensor("loopOutput", [node], shape, { output });
+  known.set(key, tensor);
   return tensor;
 }
 
@@ -302,9 +302,9 @@ function loopDerivative(
     },
   });
   const gradients: (Tensor | undefined)[] = node.inputs.map(() => undefined);
-  wantedInputs.forEach((k, i) => (gradients[k] = reversed.outputs[i]));
-  reversed.finals.forEach((dState, i) => (gradients[firstState + i] = dState));
-  wantedCaptured.forEach((k, i) => (gradients[firstCaptured + k] = reversed.accumulated[i]));
+  for (const [i, k] of wantedInputs.entries()) gradients[k] = reversed.outputs[i];
+  for (const [i, dState] of reversed.finals.entries()) gradients[firstState + i] = dState;
+  for (const [i, k] of wantedCaptured.entries()) gradients[firstCaptured + k] = reversed.accumulated[i];
   return gradients;
 }
 
@@ -322,13 +322,18 @@ function forwardValue(
   const known = new Map<Tensor, Tensor>();
   const value = (tensor: Tensor): Tensor => {
     if (!varies.has(tensor)) return tensor;
-    let found = known.get(tensor);
-    if (!found) known.set(tensor, (found = recomputed(tensor) ?? at(sequenceOf(loop, node, tensor))));
+    const found = known.get(tensor) ?? recomputed(tensor) ?? at(sequenceOf(loop, node, tensor));
+    known.set(tensor, found);
     return found;
   };
   const recomputed = (tensor: Tensor): Tensor | undefined => {
     if (tensor.op === "random")
-      return new Tensor("random", [tensor.inputs[0]!, dStates[0]!], tensor.shape, tensor.attributes);
+      return new Tensor(
+        "random",
+        [tensor.inputs[0]!, dStates[0] ?? value(tensor.inputs[1]!)],
+        tensor.shape,
+        tensor.attributes,
+      );
     const operands = new Set(tensor.inputs.filter((input) => varies.has(input)));
     const arithmetic =
       tensor.op === "expand" ||
@@ -369,7 +374,7 @@ function sumOverTime(tensor: Tensor, varies: ReadonlySet<Tensor>, steps: number)
       return { sequences: inner.sequences, make: (overTime) => transpose(inner.make(overTime)) };
     }
     case "matmul":
-      if (!tensor.attributes.transposeA || !varies.has(a!) || !varies.has(b!)) break;
+      if (!tensor.attributes.transposeA || tensor.attributes.transposeB || !varies.has(a!) || !varies.has(b!)) break;
       return { sequences: [a!, b!], make: (overTime) => matmul(overTime(a!), overTime(b!), { transposeA: true }) };
     case "sumRows":
       return { sequences: [a!], make: (overTime) => sumRows(overTime(a!), shape) };

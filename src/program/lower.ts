@@ -119,12 +119,10 @@ class Lowering {
   }
 
   variableView(variable: Variable): View {
-    let view = this.variables.get(variable);
-    if (!view)
-      this.variables.set(
-        variable,
-        (view = matrix(this.buffer(variable.name, sizeOf(variable.shape), variable.type, variable), variable)),
-      );
+    const known = this.variables.get(variable);
+    if (known) return known;
+    const view = matrix(this.buffer(variable.name, sizeOf(variable.shape), variable.type, variable), variable);
+    this.variables.set(variable, view);
     return view;
   }
 
@@ -265,7 +263,33 @@ class Lowering {
         });
       });
     }
-    return this.emit(groups, tensors);
+    return [...this.storedLeaves(tensors), ...this.emit(groups, tensors)];
+  }
+
+  /**
+   * Leaves that must lie in memory: those that a slice or reshape names, and random numbers that repeat (along rows, columns or
+   * time), since a chain would draw others for each element.
+   */
+  private storedLeaves(tensors: readonly Tensor[]): Statement[] {
+    const statements: Statement[] = [];
+    const store = (input: Tensor, needed: (leaf: Tensor) => boolean): void => {
+      const leaf = this.representative(input);
+      if (!isLeaf(leaf) || this.home.has(leaf) || !needed(leaf)) return;
+      const view = this.fresh(leaf);
+      statements.push(this.copy(leaf, view, leaf.label));
+      this.home.set(leaf, view);
+    };
+    for (const tensor of tensors) {
+      if (tensor.op === "loop") {
+        for (const captured of tensor.attributes.loop!.captured) store(captured, (leaf) => leaf.op === "random");
+        continue;
+      }
+      for (const input of tensor.inputs)
+        store(input, (leaf) =>
+          isAlias(tensor) ? true : leaf.op === "random" && isChained(tensor) && !sameMatrix(leaf, tensor),
+        );
+    }
+    return statements;
   }
 
   private emit(groups: readonly Group[], tensors: readonly Tensor[]): Statement[] {
@@ -298,11 +322,8 @@ class Lowering {
     const positions = new Map<Tensor, { readonly load?: number; readonly code?: number }>();
     const load = (view: View): number => {
       const key = viewKey(view);
-      let index = loadOf.get(key);
-      if (index === undefined) {
-        loadOf.set(key, (index = loads.length));
-        loads.push(view);
-      }
+      const index = loadOf.get(key) ?? loads.push(view) - 1;
+      loadOf.set(key, index);
       return index;
     };
     const place = (input: Tensor): { readonly load?: number; readonly code?: number } => {
@@ -311,7 +332,7 @@ class Lowering {
       if (known) return known;
       let position: { readonly load?: number; readonly code?: number };
       if (own.has(tensor) && tensor.op === "expand") position = place(tensor.inputs[0]!);
-      else if (own.has(tensor) || isLeaf(tensor)) {
+      else if (own.has(tensor) || (isLeaf(tensor) && !this.home.has(tensor))) {
         const args = (tensor.op === "random" ? tensor.inputs.slice(0, 1) : tensor.inputs).map(place);
         position = {
           code:
@@ -385,7 +406,7 @@ class Lowering {
   /** The view of an operand of a costly op; constants are written out. */
   private operand(tensor: Tensor, before: Statement[]): View {
     const value = this.representative(tensor);
-    if (!isLeaf(value)) return this.view(value);
+    if (!isLeaf(value) || this.home.has(value)) return this.view(value);
     const view = this.fresh(value);
     before.push(this.copy(value, view, value.label));
     return view;
@@ -520,8 +541,8 @@ class Lowering {
     const own = reachable([...next, ...kept], this.representative, placeholders).filter(
       (tensor) => varying.has(tensor) && !placeholders.has(tensor),
     );
-    const groups = this.groups(own);
     for (const tensor of [...next, ...kept]) this.wanted.add(tensor);
+    const groups = this.groups(own);
 
     const homes = new Map<Tensor, View>();
     const copies: { readonly from: Tensor; readonly to: View }[] = [];
@@ -544,8 +565,8 @@ class Lowering {
     const finals = states.map((state, i) => {
       const size = sizeOf(state.shape);
       const history =
-        kept.includes(state) ||
         kept.includes(next[i]!) ||
+        kept.some((tensor) => this.sourceOf(tensor) === state) ||
         next.some((tensor, k) => k !== i && this.sourceOf(tensor) === state);
       const buffer = this.buffer(`${loop.name}: ${state.name}`, history ? (steps + 1) * size : size);
       const slot = (number: number, step: number): View => ({
@@ -598,6 +619,9 @@ class Lowering {
     return [...before, { kind: "loop", name: loop.name, steps, reverse, body, label: loop.name }];
   }
 }
+
+const sameMatrix = (a: Tensor, b: Tensor): boolean =>
+  rowsOf(a.shape) === rowsOf(b.shape) && columnsOf(a.shape) === columnsOf(b.shape);
 
 /** A chain's instruction for a pointwise tensor, on numbered arguments. */
 function instruction(tensor: Tensor, args: readonly number[]): Instruction {
