@@ -93,7 +93,7 @@ export function partition({ stepInputs, states, next, exposed }: PartitionOption
   return { before, after, inside: new Set(own.filter((node) => !before.has(node) && !after.has(node))) };
 }
 
-/** A product with weights, a lookup in a table: their second (first) operand must not change with time. */
+/** A product with weights, a lookup in a table: their second (first) operand must not change with time, and class targets must. */
 function freeOfWeights(node: Tensor, varying: ReadonlySet<Tensor>): boolean {
   const [a, b, , weights] = node.inputs;
   switch (node.op) {
@@ -102,9 +102,9 @@ function freeOfWeights(node: Tensor, varying: ReadonlySet<Tensor>): boolean {
     case "gather":
       return !varying.has(a!);
     case "crossEntropy":
-      return !(node.inputs[2] && varying.has(node.inputs[2]));
+      return varying.has(a!) && varying.has(b!) && !(node.inputs[2] && varying.has(node.inputs[2]));
     case "crossEntropyGradient":
-      return !(weights && varying.has(weights));
+      return varying.has(a!) && varying.has(b!) && !(weights && varying.has(weights));
     default:
       return true;
   }

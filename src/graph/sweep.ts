@@ -5,7 +5,6 @@
 
 import { concat, sumTo } from "./ops/matrix.js";
 import { opTable } from "./ops/table.js";
-import { isPointwise } from "./pointwise.js";
 import { columnsOf, withColumns } from "./shape.js";
 import { constant, type Tensor } from "./tensor.js";
 
@@ -94,7 +93,7 @@ function backThroughOp(
     const rule = typeof derivative === "function" ? derivative : derivative?.[i];
     if (!rule || !order.has(input)) return;
     const dx = rule(context, i);
-    contribute(input, isPointwise(node.op) ? sumTo(dx, input.shape) : dx);
+    contribute(input, sumTo(dx, input.shape)); // undoes repetition, and brings matrices back to the input's own dimensions
   });
 }
 

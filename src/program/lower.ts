@@ -90,6 +90,8 @@ class Lowering {
   private readonly wanted: Set<Tensor>;
   /** Next states: their denormal values are flushed where they are written. */
   private readonly flushed = new Set<Tensor>();
+  /** Squares that are taken inside the sum that reads them. */
+  private readonly squaredInSum = new Set<Tensor>();
   /** The results of each loop that the program uses. */
   private readonly usedOutputs = new Map<Tensor, UsedOutput[]>();
 
@@ -249,6 +251,7 @@ class Lowering {
     for (const [tensor, view] of homes) this.home.set(tensor, view);
     const here = new Set(tensors);
     const absorbed = this.absorbed(tensors);
+    for (const square of absorbed) this.squaredInSum.add(square);
     // The parts of a concatenation live in it; outer ones first.
     for (const tensor of [...tensors].reverse()) {
       if (tensor.op !== "concat") continue;
@@ -441,7 +444,7 @@ class Lowering {
         case "maxColumns": {
           const axis = tensor.op === "sumRows" ? "rows" : tensor.op === "sumAll" ? "all" : "columns";
           const source = this.representative(tensor.inputs[0]!);
-          const squared = tensor.op === "sumAll" && this.isSquare(source);
+          const squared = this.squaredInSum.has(source);
           const view = squared ? this.operand(source.inputs[0]!, before) : input(0);
           return [
             {

@@ -35,6 +35,10 @@ function everything(roots: readonly Tensor[]): Tensor[] {
   return [...found].sort((a, b) => a.id - b.id);
 }
 
+/** JSON knows neither infinities nor −0. */
+const written = (value: unknown): string =>
+  typeof value !== "number" ? JSON.stringify(value) : Object.is(value, -0) ? "-0" : String(value);
+
 /** For each tensor the first one that computes the same from the same. */
 export function mergeEqual(roots: readonly Tensor[]): Representative {
   const representatives = new Map<Tensor, Tensor>();
@@ -48,7 +52,7 @@ export function mergeEqual(roots: readonly Tensor[]): Representative {
     if (["loop", "state", "stepInput"].includes(tensor.op)) continue;
     const inputs = tensor.inputs.map((input) => (representatives.get(input) ?? input).id);
     const attributes = Object.entries(tensor.attributes).map(
-      ([key, value]) => `${key}=${key === "variable" ? numberOf(value as object) : JSON.stringify(value)}`,
+      ([key, value]) => `${key}=${key === "variable" ? numberOf(value as object) : written(value)}`,
     );
     const key = [tensor.op, tensor.shape.join("x"), ...inputs, ...attributes.sort()].join(" ");
     const first = byKey.get(key);

@@ -32,7 +32,9 @@ function matmulDerivative({ dy, x, node }: Context, i: number): Tensor {
     return transposeA
       ? matmul(x(1), dy, { transposeA: transposeB, transposeB: true })
       : matmul(dy, x(1), { transposeB: !transposeB });
-  return transposeB ? matmul(dy, x(0), { transposeA: true }) : matmul(x(0), dy, { transposeA: !transposeA });
+  return transposeB
+    ? matmul(dy, x(0), { transposeA: true, transposeB: transposeA })
+    : matmul(x(0), dy, { transposeA: !transposeA });
 }
 
 export const transpose = (x: Tensor): Tensor => new Tensor("transpose", [x], transposeShape([x]));
