@@ -1,0 +1,41 @@
+/**
+ * Runs golden cases and prints a line for each case and backend: npm run test:golden
+ *
+ *   GOLDEN    the folder of cases; default the copies in the repository
+ *   BACKENDS  reference,wasm by default
+ */
+import { type BackendName, backends, casesIn, committedCases, runCase } from "./suites.js";
+
+const known = Object.keys(backends) as BackendName[];
+
+function chosenBackends(text: string): BackendName[] {
+  const names = [...new Set(text.split(",").map((name) => name.trim()))];
+  const strange = names.find((name) => !known.includes(name as BackendName));
+  if (strange !== undefined) throw new Error(`BACKENDS names "${strange}"; there are ${known.join(", ")}`);
+  return names as BackendName[];
+}
+
+async function main(): Promise<boolean> {
+  const { GOLDEN = committedCases, BACKENDS = known.join(",") } = process.env;
+  const names = chosenBackends(BACKENDS);
+  const paths = await casesIn(GOLDEN);
+  let [passed, failed] = [0, 0];
+  for (const path of paths) {
+    for await (const report of runCase(path, names)) {
+      if (report.passed) passed++;
+      else failed++;
+      console.log(
+        `${report.passed ? "pass" : "FAIL"}  ${report.backend.padEnd(9)}  ${report.name.padEnd(28)}  ${report.detail}`,
+      );
+    }
+  }
+  console.log(`${paths.length} cases on ${names.join(", ")}: ${passed} passed, ${failed} failed`);
+  return failed === 0 && passed > 0;
+}
+
+try {
+  process.exitCode = (await main()) ? 0 : 1;
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,82 @@
+/** Runs golden cases: which suite a case belongs to, on which backends, and what comes of it. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Backend } from "../../src/backend/contract.js";
+import { reference } from "../../src/backend/reference/index.js";
+import { wasm } from "../../src/backend/wasm/index.js";
+import { type GoldenCase, oneOf, readCase } from "./case.js";
+import { errorOf, type Outcome, toleranceOf } from "./compare.js";
+import { runDense } from "./dense.js";
+import { runRecurrent } from "./recurrent.js";
+import { runSchedules } from "./schedules.js";
+import { runTruncated } from "./truncated.js";
+
+/** The copies in the repository. */
+export const committedCases = fileURLToPath(new URL("./cases/", import.meta.url));
+
+export const backends = { reference, wasm } as const satisfies Readonly<Record<string, () => Backend>>;
+export type BackendName = keyof typeof backends;
+
+/** Suites that compute on a backend, and those that do not. */
+const computing = { recurrent: runRecurrent, truncated: runTruncated, dense: runDense };
+const hosted = { schedules: runSchedules };
+
+export interface Report {
+  readonly name: string;
+  /** A backend, or "host" for what no backend computes. */
+  readonly backend: string;
+  readonly passed: boolean;
+  /** The largest error, with the tensor it is in and the tolerance; or why the case could not be run. */
+  readonly detail: string;
+}
+
+/** The paths of a folder's cases, in order; throws where there is none. */
+export async function casesIn(folder: string): Promise<string[]> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".safetensors")).sort();
+  if (names.length === 0) throw new Error(`${folder} holds no .safetensors file`);
+  return names.map((name) => join(folder, name));
+}
+
+/** Runs one case on each backend in turn. A case that cannot be read or is not understood gives one failure. */
+export async function* runCase(path: string, names: readonly BackendName[]): AsyncGenerator<Report> {
+  const label = path.replace(/^.*[\\/]/, "").replace(/\.safetensors$/, "");
+  let suite: keyof typeof computing | keyof typeof hosted;
+  try {
+    suite = suiteOf(await readCase(path));
+  } catch (error) {
+    yield { name: label, backend: "-", passed: false, detail: messageOf(error) };
+    return;
+  }
+  for (const name of suite in hosted ? (["host"] as const) : names) {
+    // Read anew each time, so that each run has to ask for every field and tensor itself.
+    const report = async (): Promise<Omit<Report, "name" | "backend">> => {
+      const golden = await readCase(path);
+      suiteOf(golden);
+      if (name === "host") return judged(await hosted[suite as keyof typeof hosted](golden), "float64");
+      const backend = backends[name]();
+      return judged(await computing[suite as keyof typeof computing](golden, backend), backend.precision);
+    };
+    const outcome = await report().catch((error) => ({ passed: false, detail: messageOf(error) }));
+    yield { name: label, backend: name, ...outcome };
+  }
+}
+
+const suiteOf = ({ fields }: GoldenCase) =>
+  fields.get("suite", oneOf(["recurrent", "truncated", "dense", "schedules"] as const));
+
+/** A case passes where each of its tensors does. */
+function judged(outcome: Outcome, precision: Backend["precision"]): Omit<Report, "name" | "backend"> {
+  const { comparisons } = outcome;
+  if (comparisons.length === 0) return { passed: false, detail: "it compared nothing" };
+  const { tolerance, demand } = toleranceOf(precision, outcome.demand);
+  const errors = comparisons.map((comparison) => ({ tensor: comparison.tensor, error: errorOf(comparison) }));
+  const worst = errors.reduce((a, b) => (b.error > a.error ? b : a));
+  const passed = errors.every(({ error }) => error <= tolerance);
+  return {
+    passed,
+    detail: `error ${worst.error.toExponential(1)} in ${worst.tensor}, tolerance ${tolerance.toExponential(0)}${demand ? ` (${demand})` : ""}`,
+  };
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
