@@ -5,7 +5,7 @@
  * R rows (all leading dimensions), C columns (the last dimension).
  */
 import { UserError } from "../errors.js";
-import { concat, matmul, slice, sumColumns, sumRows, transpose } from "./ops/matrix.js";
+import { matmul, slice, sumColumns, sumRows, transpose } from "./ops/matrix.js";
 import { gather, random } from "./ops/rows.js";
 import { columnsOf, rowsOf, type Shape, showShape, withColumns } from "./shape.js";
 import { constant, pointwise, Tensor } from "./tensor.js";

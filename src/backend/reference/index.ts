@@ -79,7 +79,10 @@ function executable(program: Program, memory: readonly Float64Array[], alive: ()
 }
 
 function runStatement(statement: Statement, memory: readonly Float64Array[]): void {
-  if (statement.kind !== "loop") return runKernel(statement, memory, 0);
+  if (statement.kind !== "loop") {
+    runKernel(statement, memory, 0);
+    return;
+  }
   for (let i = 0; i < statement.steps; i++) {
     const t = statement.reverse ? statement.steps - 1 - i : i;
     for (const kernel of statement.body) runKernel(kernel, memory, t);

@@ -37,26 +37,35 @@ export function runKernel(kernel: Kernel, memory: readonly Float64Array[], t: nu
   };
   switch (kernel.kind) {
     case "chain":
-      return chain(kernel, at, t);
+      chain(kernel, at, t);
+      break;
     case "product":
-      return product(kernel, at);
+      product(kernel, at);
+      break;
     case "reduce":
-      return reduce(kernel, at);
+      reduce(kernel, at);
+      break;
     case "softmax":
-      return softmax(kernel, at);
+      softmax(kernel, at);
+      break;
     case "crossEntropy":
-      return crossEntropy(kernel, at);
+      crossEntropy(kernel, at);
+      break;
     case "gather":
-      return gather(kernel, at);
+      gather(kernel, at);
+      break;
     case "scatter":
-      return scatter(kernel, at);
+      scatter(kernel, at);
+      break;
     case "transpose": {
       const [input, out] = [at(kernel.input), at(kernel.out)];
-      return each(input, (r, c) => out.set(c, r, input.get(r, c)));
+      each(input, (r, c) => out.set(c, r, input.get(r, c)));
+      break;
     }
     case "fill": {
       const out = at(kernel.out);
-      return each(out, (r, c) => out.set(r, c, kernel.value));
+      each(out, (r, c) => out.set(r, c, kernel.value));
+      break;
     }
   }
 }
@@ -94,7 +103,9 @@ function chain({ rows, columns, loads, code, stores }: Chain, at: At, t: number)
         }
         values[loads.length + i] = value;
       });
-      stores.forEach((store, i) => to[i]!.set(r, c, values[store.value]!));
+      stores.forEach((store, i) => {
+        to[i]!.set(r, c, values[store.value]!);
+      });
     }
   }
 }
