@@ -179,8 +179,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       return {
         ...step,
         executable,
-        inputs: hostArray(source.inputType, sizeOf(source.inputShape)),
-        targets: hostArray(source.targetType, sizeOf(source.targetShape)),
+        inputs: hostArray(backend, source.inputType, sizeOf(source.inputShape)),
+        targets: hostArray(backend, source.targetType, sizeOf(source.targetShape)),
         mask: step.feed.mask && new Float32Array(sizeOf(step.feed.mask.shape)),
         flags: new Float64Array(sizeOf(step.feed.reset.shape)),
       };
@@ -413,6 +413,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   };
 }
 
-const hostArray = (type: Variable["type"], size: number): HostArray =>
-  type === "index" ? new Int32Array(size) : new Float32Array(size);
+const hostArray = ({ precision }: Backend, type: Variable["type"], size: number): HostArray => {
+  if (type === "index") return new Int32Array(size);
+  return precision === "float64" ? new Float64Array(size) : new Float32Array(size);
+};
 const epochRng = (seed: number, epoch: number): Rng => createRng(`${seed}: epoch ${epoch}`);
