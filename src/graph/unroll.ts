@@ -152,6 +152,9 @@ function buildLoop({ name, steps, reverse, initial, stateNames, body }: LoopOpti
       ...traced.accumulate.filter((x) => x !== undefined),
     ]),
   );
+  for (const tensor of traceVaries)
+    if (tensor.op === "loop")
+      throw new UserError(`${name}: the step holds a loop of its own ("${tensor.name}"), and loops do not nest`);
   const sums = traced.accumulate.map((tensor) => tensor && sumOverTime(tensor, traceVaries, steps));
   const exposed = [...traced.outputs, ...sums.flatMap((sum) => sum?.sequences ?? [])].filter((tensor) =>
     traceVaries.has(tensor),
