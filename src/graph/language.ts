@@ -19,6 +19,7 @@ export {
   reshape,
   slice,
   sliceRows,
+  stopGradient,
   sumAll,
   sumColumns,
   sumRows,

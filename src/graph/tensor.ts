@@ -20,6 +20,7 @@ export type OpName =
   | "sliceRows"
   | "padRows"
   | "reshape"
+  | "stopGradient"
   | "sumRows"
   | "sumColumns"
   | "sumAll"

@@ -13,7 +13,7 @@ import { type LoopBody, Tensor } from "../graph/tensor.js";
 import type { ElementType, Variable } from "../graph/variable.js";
 import { planMemory } from "./plan.js";
 import type { Buffer, Chain, Instruction, Kernel, Program, Statement, View } from "./program.js";
-import { type Group, isAlias, isChained, isLeaf, type Representative, schedule } from "./schedule.js";
+import { type Group, isAlias, isChained, isLeaf, isPartOfInput, type Representative, schedule } from "./schedule.js";
 import { mergeEqual, reachable } from "./simplify.js";
 import { matrix, overTime, reshaped, sameView, viewKey } from "./views.js";
 
@@ -57,8 +57,7 @@ export function lower({ name, results, commit = [], guards = [], keep = false }:
 
 /** A variable's value that goes to another variable is copied first: all assignments read the old values. */
 function ownCopy(tensor: Tensor): Tensor {
-  const source = (alias: Tensor): Tensor =>
-    ["slice", "reshape", "sliceRows"].includes(alias.op) ? source(alias.inputs[0]!) : alias;
+  const source = (alias: Tensor): Tensor => (isPartOfInput(alias) ? source(alias.inputs[0]!) : alias);
   return source(tensor).op === "variable"
     ? new Tensor("expand", [tensor], tensor.shape, { shape: tensor.shape })
     : tensor;
@@ -144,6 +143,8 @@ class Lowering {
         const perStep = rowsOf(tensor.shape) / tensor.shape[0]!;
         return { ...from, offset: from.offset + start * perStep * from.stride, rows: size * perStep };
       }
+      case "stopGradient":
+        return source();
       case "reshape": {
         const from = source();
         const [rows, columns] = [rowsOf(tensor.shape), columnsOf(tensor.shape)];
@@ -243,7 +244,7 @@ class Lowering {
 
   private sourceOf(tensor: Tensor): Tensor {
     const source = this.representative(tensor);
-    return ["slice", "reshape", "sliceRows"].includes(source.op) ? this.sourceOf(source.inputs[0]!) : source;
+    return isPartOfInput(source) ? this.sourceOf(source.inputs[0]!) : source;
   }
 
   /** Statements for the tensors of one level: a section, or a loop's body. */

@@ -15,9 +15,12 @@ export type Group =
 /** Loads and stores in a chain: more than this would spill more than it saves. */
 const largestChain = 24;
 
+/** Names a part of its first input. */
+export const isPartOfInput = (tensor: Tensor): boolean =>
+  ["slice", "reshape", "sliceRows", "stopGradient"].includes(tensor.op);
 /** Names a part of its first input, or memory that something else has filled. */
 export const isAlias = (tensor: Tensor): boolean =>
-  ["slice", "reshape", "sliceRows", "loopOutput", "stepInput", "state", "variable"].includes(tensor.op);
+  isPartOfInput(tensor) || ["loopOutput", "stepInput", "state", "variable"].includes(tensor.op);
 /** Part of a fused chain. */
 export const isChained = (tensor: Tensor): boolean =>
   isPointwise(tensor.op) || tensor.op === "expand" || isLeaf(tensor);

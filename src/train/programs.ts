@@ -1,6 +1,6 @@
 /** The programs of a training run: one training step, validation of a batch, prediction. */
 import { UserError } from "../errors.js";
-import { current, select, sliceRows } from "../graph/language.js";
+import { current, select, sliceRows, stopGradient } from "../graph/language.js";
 import { type Shape, sameShape, showShape } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
 import type { Tensor } from "../graph/tensor.js";
@@ -114,6 +114,7 @@ function forward({ network, loss, variables, shapes, training, window, states }:
   let prediction: Tensor | undefined;
   let finals: ReadonlyMap<string, Tensor> = new Map();
   const updates: Trace["updates"][number][] = [];
+  const cutsGradient = carries && window !== undefined && window.through < window.every;
   const counted = pieces.reduce((sum, piece) => sum + (piece.counts ? piece.size : 0), 0);
   for (const piece of pieces) {
     const before = from;
@@ -123,7 +124,8 @@ function forward({ network, loss, variables, shapes, training, window, states }:
       training,
       seed: current(variables.seed),
       mask: mask && part(current(mask)),
-      state: before ? (name) => before.get(name)! : carriedState,
+      // Steps before those that the gradient goes back to only carry the state.
+      state: before ? (name) => (cutsGradient ? stopGradient(before.get(name)!) : before.get(name)!) : carriedState,
     });
     from = trace.finals;
     if (piece.carries) finals = trace.finals;

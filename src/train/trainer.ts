@@ -292,7 +292,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       progress = { ...progress, step, index: ended ? 0 : index, epoch: progress.epoch + (ended ? 1 : 0) };
       if (ended) source.start?.(epochRng(seed, progress.epoch));
       const finished = step >= steps || progress.epoch >= epochs;
-      const validates = validation && (finished || (validateEvery ? step % validateEvery === 0 : ended));
+      const regular = validateEvery ? step % validateEvery === 0 : ended;
       const report = {
         step,
         epoch: progress.epoch,
@@ -301,20 +301,22 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
         learningRate,
         elementsPerSecond: elements / seconds,
       };
-      if (!validates) {
+      if (!validation || !(regular || finished)) {
         await turn();
         yield report;
         continue;
       }
       const validationLoss = await evaluateOn(validation);
       const better = progress.bestLoss === null || validationLoss < progress.bestLoss;
-      progress = {
-        ...progress,
-        metrics: [...progress.metrics, validationLoss],
-        bestLoss: better ? validationLoss : progress.bestLoss,
-        sinceBest: better ? 0 : progress.sinceBest + 1,
-      };
       if (better && restoreBest) best = await readAll(network.parameters);
+      // A validation only because the run ends leaves no trace: going on later is as if it had never stopped.
+      if (regular)
+        progress = {
+          ...progress,
+          metrics: [...progress.metrics, validationLoss],
+          bestLoss: better ? validationLoss : progress.bestLoss,
+          sinceBest: better ? 0 : progress.sinceBest + 1,
+        };
       yield { ...report, validationLoss };
       if (progress.sinceBest >= patience) break;
     }

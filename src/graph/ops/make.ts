@@ -5,5 +5,5 @@ import { opTable } from "./table.js";
 
 export function make(op: OpName, inputs: readonly Tensor[], attributes: Attributes = {}): Tensor {
   const rule = opTable[op];
-  return new Tensor(op, inputs, rule.shape(inputs, attributes), attributes, rule.type ?? "float");
+  return new Tensor(op, inputs, rule.shape(inputs, attributes), attributes, rule.keepsType ? inputs[0]!.type : "float");
 }

@@ -49,7 +49,7 @@ export function slice(x: Tensor, start: number, size: number): Tensor {
     throw new UserError(`slice: columns ${start} to ${start + size - 1} are not all within ${showShape(x.shape)}`);
   return start === 0 && size === columnsOf(x.shape)
     ? x
-    : new Tensor("slice", [x], withColumns(x.shape, size), { start, size });
+    : new Tensor("slice", [x], withColumns(x.shape, size), { start, size }, x.type);
 }
 
 /** The tensors side by side, along the features. */
@@ -78,7 +78,7 @@ export const concatStart = (parts: readonly Tensor[], i: number): number =>
 export function sliceRows(x: Tensor, start: number, size: number): Tensor {
   if (x.shape.length < 2 || start < 0 || size < 1 || start + size > x.shape[0]!)
     throw new UserError(`sliceRows: rows ${start} to ${start + size - 1} are not all within ${showShape(x.shape)}`);
-  return new Tensor("sliceRows", [x], [size, ...x.shape.slice(1)], { start, size });
+  return new Tensor("sliceRows", [x], [size, ...x.shape.slice(1)], { start, size }, x.type);
 }
 
 const padRows = (x: Tensor, start: number, shape: Shape): Tensor => new Tensor("padRows", [x], shape, { start, shape });
@@ -90,6 +90,9 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
     throw new UserError(`reshape: ${showShape(x.shape)} has not the rows and columns of ${showShape(shape)}`);
   return new Tensor("reshape", [x], shape, { shape }, x.type);
 }
+
+/** x, as a constant: no gradient goes through it. */
+export const stopGradient = (x: Tensor): Tensor => new Tensor("stopGradient", [x], x.shape, {}, x.type);
 
 /** x repeated to `shape`. */
 export const expand = (x: Tensor, shape: Shape): Tensor =>
@@ -127,6 +130,7 @@ export const matrixTable = {
     derivative: [({ dy, node }) => reshapeTo(transpose(dy), node.inputs[0]!.shape)],
   },
   slice: {
+    keepsType: true,
     rowwise: true,
     cheap: true,
     shape: (inputs, { size }) => withColumns(shapeOf(inputs, 0), size!),
@@ -139,6 +143,7 @@ export const matrixTable = {
     derivative: ({ dy, node }, i) => slice(dy, concatStart(node.inputs, i), columnsOf(node.inputs[i]!.shape)),
   },
   sliceRows: {
+    keepsType: true,
     ...whole,
     shape: (inputs, { size }) => [size!, ...shapeOf(inputs, 0).slice(1)],
     derivative: [({ dy, node }) => padRows(dy, node.attributes.start!, node.inputs[0]!.shape)],
@@ -148,7 +153,19 @@ export const matrixTable = {
     shape: given,
     derivative: [({ dy, node }) => sliceRows(dy, node.attributes.start!, node.inputs[0]!.shape[0]!)],
   },
-  reshape: { ...whole, shape: given, derivative: [({ dy, node }) => reshapeTo(dy, node.inputs[0]!.shape)] },
+  reshape: {
+    keepsType: true,
+    ...whole,
+    shape: given,
+    derivative: [({ dy, node }) => reshapeTo(dy, node.inputs[0]!.shape)],
+  },
+  stopGradient: {
+    keepsType: true,
+    rowwise: true,
+    cheap: true,
+    shape: (inputs) => shapeOf(inputs, 0),
+    derivative: undefined,
+  },
   expand: {
     rowwise: true,
     cheap: true,

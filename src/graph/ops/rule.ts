@@ -1,7 +1,6 @@
 import type { PointwiseName } from "../pointwise.js";
 import type { Shape } from "../shape.js";
 import type { Attributes, OpName, Tensor } from "../tensor.js";
-import type { ElementType } from "../variable.js";
 
 /** What a derivative may look at. Values are fetched when asked for, so that only these are kept for the backward pass. */
 export interface Context {
@@ -23,7 +22,8 @@ export interface OpRule {
   readonly shape: (inputs: readonly Tensor[], attributes: Attributes) => Shape;
   /** One for each input, or one for all of them. */
   readonly derivative: readonly Derivative[] | Derivative;
-  readonly type?: ElementType;
+  /** Whether the output has the type of the first input; otherwise it is a float. */
+  readonly keepsType?: boolean;
   /**
    * Row r of the output depends on row r of the inputs that have as many rows, and on those that do not change with
    * time as a whole: such an op can leave a time loop and run once over all T·N rows.
