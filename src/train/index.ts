@@ -6,7 +6,7 @@ export * from "./losses.js";
 export { createNetwork, type Network } from "./network.js";
 export type { Optimizer } from "./optimizer.js";
 export * from "./optimizers.js";
-export type { Predictor, PredictorOptions } from "./predictor.js";
+export type { NamedTensor, Predictor, PredictorOptions } from "./predictor.js";
 export type { Clip } from "./programs.js";
 export type { Schedule } from "./schedule.js";
 export * as schedules from "./schedules.js";
@@ -15,7 +15,6 @@ export {
   type Checkpoint,
   createTrainer,
   type FitOptions,
-  type NamedTensor,
   type Progress,
   type Report,
   type Trainer,

@@ -1,7 +1,7 @@
 /** Running a trained model: forward only, with the recurrent state carried from call to call where asked for. */
 import type { Executable, HostArray, Session } from "../backend/contract.js";
 import { UserError } from "../errors.js";
-import { type Shape, showShape, sizeOf } from "../graph/shape.js";
+import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
 import type { ElementType } from "../graph/variable.js";
 import { lower } from "../program/lower.js";
 import type { Network } from "./network.js";
@@ -26,6 +26,16 @@ export interface Predictor {
   run(inputs: ArrayLike<number>, lengths?: ArrayLike<number>): Promise<HostArray>;
   /** Back to the initial state, for all rows or for those flagged 1. */
   reset(rows?: ArrayLike<number>): void;
+  /** The recurrent states after the last call, by name ("rnn.h_l0"), [N, ·]. */
+  states(): Promise<Record<string, NamedTensor>>;
+  /** Goes on from these states, for all rows. @throws UserError on a name or shape that the model has not */
+  setStates(states: Readonly<Record<string, NamedTensor>>): void;
+}
+
+/** Numbers with their shape, row-major. */
+export interface NamedTensor {
+  readonly shape: Shape;
+  readonly data: ArrayLike<number>;
 }
 
 export async function createPredictorOn(
@@ -79,6 +89,27 @@ export async function createPredictorOn(
     reset(which) {
       for (let n = 0; n < rows; n++) if (!which || which[n]) flags[n] = 1;
       resets = true;
+    },
+    async states() {
+      const entries = [...step.states].map(
+        async ([name, state]) => [name, { shape: state.shape, data: await session.read(state) }] as const,
+      );
+      return Object.fromEntries(await Promise.all(entries));
+    },
+    setStates(states) {
+      for (const [name, tensor] of Object.entries(states)) {
+        const state = step.states.get(name);
+        if (!state)
+          throw new UserError(
+            `the predictor carries no state "${name}"; it carries ${[...step.states.keys()].join(", ") || "none"}`,
+          );
+        if (!sameShape(state.shape, tensor.shape))
+          throw new UserError(`state "${name}" has shape ${showShape(state.shape)}, not ${showShape(tensor.shape)}`);
+        session.write(state, tensor.data);
+      }
+      flags.fill(0);
+      writeReset();
+      resets = false;
     },
   };
 }

@@ -6,7 +6,7 @@ import { type BackendName, backendNamed } from "../backend/choose.js";
 import type { Backend, Executable, HostArray, Memory } from "../backend/contract.js";
 import { UserError } from "../errors.js";
 import { randomKey } from "../graph/random.js";
-import { type Shape, sameShape, sizeOf } from "../graph/shape.js";
+import { sameShape, sizeOf } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
 import type { Layer } from "../layers/layer.js";
 import { createRng, type Rng } from "../parameters/rng.js";
@@ -16,7 +16,7 @@ import { findNonFinite, NonFiniteError } from "./diagnose.js";
 import type { Loss } from "./loss.js";
 import { createNetwork, type Network } from "./network.js";
 import type { Optimizer } from "./optimizer.js";
-import { createPredictorOn, type Predictor, type PredictorOptions } from "./predictor.js";
+import { createPredictorOn, type NamedTensor, type Predictor, type PredictorOptions } from "./predictor.js";
 import {
   type Clip,
   checkTargets,
@@ -28,6 +28,8 @@ import {
 } from "./programs.js";
 import type { Schedule } from "./schedule.js";
 import { turn } from "./turn.js";
+
+export type { NamedTensor } from "./predictor.js";
 
 /** How far the gradient goes back in a stream whose state is carried. */
 export type Bptt =
@@ -53,11 +55,6 @@ export interface TrainerOptions {
   readonly backend?: Backend | BackendName;
   /** Weights to start from, by parameter name; those not named start from the seed. */
   readonly weights?: Readonly<Record<string, NamedTensor>>;
-}
-
-export interface NamedTensor {
-  readonly shape: Shape;
-  readonly data: ArrayLike<number>;
 }
 
 export interface FitOptions {
