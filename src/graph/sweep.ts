@@ -18,15 +18,23 @@ export interface SweepOptions {
   /** Pairs of a tensor and the gradient of the loss with respect to it. */
   readonly seeds: readonly (readonly [Tensor, Tensor])[];
   readonly wrt: readonly Tensor[];
+  /** Tensors whose own inputs are not followed: what a loop's body takes from outside. */
+  readonly leaves?: ReadonlySet<Tensor>;
   /** How the backward pass gets at a forward value; by default the tensor itself. */
   readonly value?: (tensor: Tensor) => Tensor;
 }
 
 /** The gradient of Σ seeds with respect to each tensor of `wrt`; undefined for one that has no influence. */
-export function sweep({ seeds, wrt, value = (tensor) => tensor }: SweepOptions): (Tensor | undefined)[] {
+export function sweep({
+  seeds,
+  wrt,
+  leaves = new Set(),
+  value = (tensor) => tensor,
+}: SweepOptions): (Tensor | undefined)[] {
   const order = influenced(
     seeds.map(([tensor]) => tensor),
     new Set(wrt),
+    leaves,
   );
   const contributions = new Map<Tensor, Contribution>();
   const contributionOf = (tensor: Tensor): Contribution => {
@@ -48,7 +56,7 @@ export function sweep({ seeds, wrt, value = (tensor) => tensor }: SweepOptions):
     contribution.whole = dy;
     contribution.columns.length = 0;
     if (dy && node.name && dy.op !== "constant") dy.name ??= `d${node.name}`;
-    if (dy) backThroughOp(node, dy, order, value, contribute, contributionOf);
+    if (dy && !leaves.has(node)) backThroughOp(node, dy, order, value, contribute, contributionOf);
   }
   return wrt.map((tensor) => {
     const contribution = contributions.get(tensor);
@@ -57,7 +65,7 @@ export function sweep({ seeds, wrt, value = (tensor) => tensor }: SweepOptions):
 }
 
 /** The tensors on a path from `wrt` to `outputs`, with loops standing before their outputs. */
-function influenced(outputs: readonly Tensor[], wrt: ReadonlySet<Tensor>): Set<Tensor> {
+function influenced(outputs: readonly Tensor[], wrt: ReadonlySet<Tensor>, leaves: ReadonlySet<Tensor>): Set<Tensor> {
   const known = new Map<Tensor, boolean>();
   const order = new Set<Tensor>();
   const visit = (node: Tensor): boolean => {
@@ -65,7 +73,7 @@ function influenced(outputs: readonly Tensor[], wrt: ReadonlySet<Tensor>): Set<T
     if (before !== undefined) return before;
     known.set(node, false);
     let found = wrt.has(node);
-    for (const input of node.inputs) if (visit(input)) found = true;
+    if (!leaves.has(node)) for (const input of node.inputs) if (visit(input)) found = true;
     known.set(node, found);
     if (found) order.add(node);
     return found;

@@ -111,11 +111,11 @@ export async function worstGradientError(...args: Parameters<typeof gradientErro
   return Math.max(...(await gradientErrors(...args)).map(({ error }) => (Number.isNaN(error) ? Infinity : error)));
 }
 
-/** The largest difference of two lists of results, relative to the largest value; results must agree in size. */
+/** The largest difference of two lists of results, relative to the largest value (at least 1e-3); results must agree in size. */
 export function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   if (a.length !== b.length) return Infinity;
   let worst = 0;
-  let scale = 1e-12;
+  let scale = 1e-3;
   for (let i = 0; i < a.length; i++) {
     scale = Math.max(scale, Math.abs(b[i]!));
     const apart = Math.abs(a[i]! - b[i]!);
