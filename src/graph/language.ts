@@ -6,7 +6,7 @@
  */
 import { UserError } from "../errors.js";
 import { matmul, slice, sumColumns, sumRows, transpose } from "./ops/matrix.js";
-import { gather, random } from "./ops/rows.js";
+import { gather, oneHotIds, random } from "./ops/rows.js";
 import { columnsOf, rowsOf, type Shape, showShape, withColumns } from "./shape.js";
 import { constant, pointwise, Tensor } from "./tensor.js";
 import type { Variable } from "./variable.js";
@@ -102,13 +102,12 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
     throw new UserError(
       `linear: ${nameOf(x, "the input")} of shape ${showShape(x.shape)} has ${columnsOf(x.shape)} features, but ${nameOf(weight, "the weight")} of shape ${showShape(weight.shape)} takes ${columnsOf(weight.shape)}`,
     );
-  const ids = oneHotOf.get(x);
+  const ids = oneHotIds.get(x);
   const product = ids ? gather(transpose(weight), ids) : matmul(x, weight, { transposeB: true });
   return bias ? product.add(bias) : product;
 }
 
 const nameOf = (tensor: Tensor, otherwise: string): string => tensor.name ?? otherwise;
-const oneHotOf = new WeakMap<Tensor, Tensor>();
 
 /** Each index of [.., 1] as a row of `classes` zeros with a one at its place. */
 export function oneHot(ids: Tensor, classes: number): Tensor {
@@ -119,7 +118,7 @@ export function oneHot(ids: Tensor, classes: number): Tensor {
     initial: Array.from({ length: classes }, (_, i) => i),
   } as const;
   const rows = equal(ids, current(numbers));
-  oneHotOf.set(rows, ids);
+  oneHotIds.set(rows, ids);
   return rows;
 }
 

@@ -9,7 +9,7 @@
 import { UserError } from "../errors.js";
 import { make } from "./ops/make.js";
 import { expand, matmul, sumAll, sumRows, transpose } from "./ops/matrix.js";
-import { scatter } from "./ops/rows.js";
+import { oneHotIds, scatter } from "./ops/rows.js";
 import { type Partition, partition, varyingTensors } from "./partition.js";
 import { isPointwise } from "./pointwise.js";
 import { columnsOf, rowsOf, type Shape, sameShape, showShape } from "./shape.js";
@@ -140,6 +140,8 @@ function buildLoop({ name, steps, reverse, initial, stateNames, body }: LoopOpti
       if (sequence.name) placeholder.named(sequence.name);
       stepInputs.set(sequence, placeholder);
       sequenceBehind.set(placeholder, sequence);
+      const ids = oneHotIds.get(sequence);
+      if (ids) oneHotIds.set(placeholder, at(ids));
     }
     return placeholder;
   };
@@ -295,7 +297,7 @@ function loopDerivative(
         ...[...sequences].map(([i, dy]) => [loop.sequences[i]!, at(dy)] as const),
       ];
       const wrt = [...states, ...wantedInputs.map((i) => stepInputs[i]!), ...wantedCaptured.map((i) => captured[i]!)];
-      const dx = sweep({ seeds, wrt, value });
+      const dx = sweep({ seeds, wrt, leaves: new Set(captured), value });
       const zeros = (tensor: Tensor): Tensor => constant(0, tensor.shape);
       return {
         next: states.map((state, i) => dx[i] ?? zeros(state)),

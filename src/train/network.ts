@@ -31,6 +31,8 @@ export interface TraceOptions {
   /** The step's seed, an index [1]. */
   readonly seed: Tensor;
   readonly mask?: Tensor | undefined;
+  /** Where dropout keys begin, so that traces in one program draw different masks. Default 0. */
+  readonly firstKey?: number;
   /** The state to start from; `start` is what a fresh sequence begins with, [N, ·]. Default: `start`. */
   readonly state?: (name: string, start: Tensor) => Tensor;
 }
@@ -95,10 +97,10 @@ export function createNetwork(
         given[kind].set(name, value);
       }
     },
-    trace(input, { training, seed: stepSeed, mask, state = (_, start) => start }) {
+    trace(input, { training, seed: stepSeed, mask, firstKey = 0, state = (_, start) => start }) {
       const finals = new Map<string, Tensor>();
       const updates: { variable: Variable; tensor: Tensor }[] = [];
-      let keys = 0;
+      let keys = firstKey;
       const contextAt = (prefix: string): Context => ({
         training,
         mask,

@@ -113,7 +113,7 @@ function forward({ network, loss, variables, shapes, training, window, states }:
   let total: Tensor | undefined;
   let prediction: Tensor | undefined;
   let finals: ReadonlyMap<string, Tensor> = new Map();
-  const updates: Trace["updates"][number][] = [];
+  let updates: Trace["updates"] = [];
   const cutsGradient = carries && window !== undefined && window.through < window.every;
   const counted = pieces.reduce((sum, piece) => sum + (piece.counts ? piece.size : 0), 0);
   for (const piece of pieces) {
@@ -124,12 +124,13 @@ function forward({ network, loss, variables, shapes, training, window, states }:
       training,
       seed: current(variables.seed),
       mask: mask && part(current(mask)),
+      firstKey: piece.start << 16,
       // Steps before those that the gradient goes back to only carry the state.
       state: before ? (name) => (cutsGradient ? stopGradient(before.get(name)!) : before.get(name)!) : carriedState,
     });
     from = trace.finals;
     if (piece.carries) finals = trace.finals;
-    updates.push(...trace.updates);
+    updates = trace.updates;
     prediction = trace.output;
     if (!piece.counts) continue;
     const wanted = loss.target(trace.output.shape);

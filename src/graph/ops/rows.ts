@@ -45,6 +45,9 @@ function gatherShape([table, index]: readonly Tensor[]): Shape {
 export const scatter = (x: Tensor, index: Tensor, shape: Shape): Tensor =>
   new Tensor("scatter", [x, index], shape, { shape });
 
+/** The indices behind a tensor of one-hot rows: a product with weights is then a lookup. */
+export const oneHotIds = new WeakMap<Tensor, Tensor>();
+
 /** Uniform numbers in [0, 1), others at every step and every time index; `like` gives the shape and says where in a loop it belongs. */
 export function random(seed: Tensor, key: number, like: Tensor): Tensor {
   return new Tensor("random", [seed, like], like.shape, { key, shape: like.shape });
