@@ -34,6 +34,8 @@ export interface FunctionBuilder {
   storeF32(address: I32, value: F32, offset?: number): void;
   /** Stores the first `lanes` lanes (4 without) and touches nothing behind them. */
   store(address: I32, value: V128, offset?: number, lanes?: number): void;
+  /** Stores one lane. */
+  storeLane(address: I32, value: V128, lane: number, offset?: number): void;
   call(target: FunctionRef, ...parameters: Value<ValueType>[]): void;
   if(condition: I32, then: () => void, otherwise?: () => void): void;
   /** Runs the body, and again for as long as the condition it returns is not 0. */
@@ -123,10 +125,11 @@ function createFunction(parameters: readonly ValueType[], options: ModuleOptions
     storeF32: (address, value, offset = 0) => store([0x38], address, value, offset),
     store(address, value, offset = 0, lanes = 4) {
       if (lanes === 4) return store([0xfd, 0x0b], address, value, offset);
-      if (lanes >= 2) store([0xfd, 0x5b], address, value, offset, [0]);
-      if (lanes === 1) store([0xfd, 0x5a], address, value, offset, [0]);
-      if (lanes === 3) store([0xfd, 0x5a], address, value, offset + 8, [2]);
+      const local = builder.let(value);
+      if (lanes >= 2) store([0xfd, 0x5b], address, local, offset, [0]);
+      if (lanes % 2 === 1) builder.storeLane(address, local, lanes - 1, offset + 4 * (lanes - 1));
     },
+    storeLane: (address, value, lane, offset = 0) => store([0xfd, 0x5a], address, value, offset, [lane]),
     call: (target, ...values) => emit(...values.map((value) => value.code), [0x10, ...unsigned(target.index)]),
     if(condition, then, otherwise) {
       emit(condition.code, [0x04, 0x40], nested(then));

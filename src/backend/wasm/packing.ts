@@ -1,6 +1,7 @@
 /**
  * Packing: a matrix copied into panels, so that a product reads it in the order in which it lies. A panel holds `width`
- * lanes for each depth, [panel][depth][width]; the lanes past the edge are 0.
+ * lanes for each depth, [panel][depth][width]; the lanes past the edge are 0. The lanes are the columns of B or the
+ * rows of A.
  */
 import type { FunctionBuilder } from "./assembler.js";
 import { advance, BYTES, keepLanes, LANES, moving, type Pointer, times, VECTOR } from "./emission.js";
@@ -8,9 +9,9 @@ import { type I32, v128 } from "./instructions.js";
 import { transpose4 } from "./tiles.js";
 
 export interface Packing {
-  /** Lanes of a panel, 4 or 8. */
+  /** Lanes of a panel. */
   readonly width: number;
-  /** Lanes in all: the columns of B, or the rows of A. */
+  /** Lanes in all. */
   readonly lanes: number;
   /** Bytes between rows of the source. */
   readonly stride: number;
@@ -19,6 +20,9 @@ export interface Packing {
   /** Depth a panel has room for. */
   readonly capacity: number;
 }
+
+/** Lanes that one row of the source should at least give at a time: a cache line. */
+const LINE = 16;
 
 export const panelBytes = (packing: Packing): number => packing.capacity * packing.width * BYTES;
 export const packedBytes = (packing: Packing): number => Math.ceil(packing.lanes / packing.width) * panelBytes(packing);
@@ -29,29 +33,38 @@ export function emitPack(f: FunctionBuilder, packing: Packing, source: Pointer, 
   else packAlongLanes(f, packing, source, target, depth);
 }
 
-/** A cache line (16 lanes) of each source row at a time, spread over its panels. */
+/** Calls `body` for the lanes of a panel in vectors: the first lane and the number of lanes of each. */
+function forVectors(width: number, body: (lane: number, count: number) => void): void {
+  for (let lane = 0; lane < width; lane += LANES) body(lane, Math.min(LANES, width - lane));
+}
+
+/** A few panels of each source row at a time. */
 function packAlongLanes(f: FunctionBuilder, packing: Packing, source: Pointer, target: Pointer, depth: number): void {
   const { width, lanes, stride } = packing;
   const from = moving(f, source);
   const to = moving(f, target);
-  const LINE = 16;
-  const strip = (count: number): void => {
-    const padded = Math.ceil(count / width) * width;
+  const strip = (panels: number, count: number): void => {
     const [row, place] = [moving(f, from), moving(f, to)];
     times(f, depth, () => {
-      for (let lane = 0; lane < padded; lane += LANES) {
-        const valid = Math.max(0, Math.min(LANES, count - lane));
-        const x = valid === 0 ? f.constant(0) : keepLanes(f, v128.load(row, lane * BYTES), valid, f.constant(0));
-        f.store(place, x, Math.floor(lane / width) * panelBytes(packing) + (lane % width) * BYTES);
+      for (let panel = 0; panel < panels; panel++) {
+        forVectors(width, (lane, size) => {
+          const first = panel * width + lane;
+          const valid = Math.max(0, Math.min(LANES, count - first));
+          const x = valid === 0 ? f.constant(0) : keepLanes(f, v128.load(row, first * BYTES), valid, f.constant(0));
+          f.store(place, x, panel * panelBytes(packing) + lane * BYTES, size);
+        });
       }
       advance(f, row, stride);
       advance(f, place, width * BYTES);
     });
-    advance(f, from, LINE * BYTES);
-    advance(f, to, (LINE / width) * panelBytes(packing));
+    advance(f, from, panels * width * BYTES);
+    advance(f, to, panels * panelBytes(packing));
   };
-  times(f, Math.floor(lanes / LINE), () => strip(LINE));
-  if (lanes % LINE > 0) strip(lanes % LINE);
+  const panels = Math.ceil(LINE / width);
+  const whole = Math.floor(lanes / (panels * width));
+  const rest = lanes - whole * panels * width;
+  times(f, whole, () => strip(panels, panels * width));
+  if (rest > 0) strip(Math.ceil(rest / width), rest);
 }
 
 /** Blocks of 4 lanes × 4 depths through registers. */
@@ -60,11 +73,17 @@ function packAlongDepth(f: FunctionBuilder, packing: Packing, source: Pointer, t
   const from = moving(f, source);
   const to = moving(f, target);
   const block = (row: I32, place: I32, count: number, depths: number): void => {
-    for (let lane = 0; lane < width; lane += LANES) {
-      const lines = [0, 1, 2, 3].map((i) => (lane + i < count ? f.let(v128.load(row, (lane + i) * stride)) : f.constant(0)));
-      const columns = transpose4(f, lines);
-      for (let d = 0; d < depths; d++) f.store(place, columns[d]!, d * width * BYTES + lane * BYTES);
-    }
+    const line = (lane: number) => (lane < count ? f.let(v128.load(row, lane * stride)) : f.constant(0));
+    forVectors(width, (lane, size) => {
+      const offset = (d: number): number => (d * width + lane) * BYTES;
+      if (size === 1) {
+        const x = line(lane);
+        for (let d = 0; d < depths; d++) f.storeLane(place, x, d, offset(d));
+        return;
+      }
+      const columns = transpose4(f, [0, 1, 2, 3].map((i) => line(i < size ? lane + i : count)));
+      for (let d = 0; d < depths; d++) f.store(place, columns[d]!, offset(d), size);
+    });
   };
   const panel = (count: number): void => {
     const [row, place] = [moving(f, from), moving(f, to)];

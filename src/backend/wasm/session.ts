@@ -16,6 +16,7 @@ const ALIGNMENT = 64;
 const PADDING = 64;
 const CONSTANT_BLOCK = 4096;
 const BYTES = 4;
+const SMALL = 64;
 const MIB = 2 ** 20;
 
 export interface SessionOptions {
@@ -150,7 +151,9 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
     const begin = address / BYTES;
     const target = into ?? (type === "index" ? new Int32Array(size) : new Float32Array(size));
     if (target.length !== size) throw new Error(`${size} numbers do not fit into an array of ${target.length}`);
-    target.set(source.subarray(begin, begin + size));
+    // A subarray is a new object: a loss is read without one.
+    if (size > SMALL) target.set(source.subarray(begin, begin + size));
+    else for (let i = 0; i < size; i++) target[i] = source[begin + i]!;
     return target;
   };
   const readNow = (variable: Variable, into?: HostArray): HostArray => {

@@ -1,7 +1,7 @@
-/** Register tiles: the innermost code of matrix products, and the 4 × 4 transpose. */
+/** Register tiles, the innermost code of matrix products, and the 4 × 4 transpose. */
 import type { FunctionBuilder } from "./assembler.js";
 import { BYTES, LANES, moving, type Pointer, type Vector, VECTOR } from "./emission.js";
-import { f32x4, i32, type I32, v128 } from "./instructions.js";
+import { i32, type I32, plus, v128 } from "./instructions.js";
 
 /** Four rows of four lanes, transposed. */
 export function transpose4(f: FunctionBuilder, rows: readonly Vector[]): Vector[] {
@@ -47,8 +47,25 @@ const vectorsOf = (columns: number): number => Math.ceil(columns / LANES);
 const lanesOf = (columns: number, v: number): number => Math.min(LANES, columns - v * LANES);
 
 /**
- * out tile (+)= A·B over the depth. For each depth: the vectors of B, then one broadcast of A for each row, multiplied
- * into that row's accumulators. 4 × 8 takes 8 accumulators, 2 vectors of B and 4 broadcasts: 14 of the 16 registers.
+ * The elements of A at one depth, each in all lanes. Rows that lie side by side are loaded as vectors and spread by
+ * shuffles, which the compiler puts right before their use; broadcasting loads it puts first, all at once, and with more
+ * than four rows there are not enough registers for that.
+ */
+function spreadA(f: FunctionBuilder, tile: Tile, a: Pointer): (row: number) => Vector {
+  const sideBySide = tile.aRow === BYTES ? Math.floor(tile.rows / LANES) : 0;
+  const vectors = Array.from({ length: sideBySide }, (_, i) => f.let(v128.load(a, i * VECTOR)));
+  return (row) => {
+    const vector = vectors[Math.floor(row / LANES)];
+    if (!vector) return f.let(v128.load32Splat(a, row * tile.aRow));
+    const lane = row % LANES;
+    return f.let(v128.shuffle32(vector, vector, [lane, lane, lane, lane]));
+  };
+}
+
+/**
+ * out tile (+)= A·B over the depth. For each depth: the vectors of B, then each row's element of A, multiplied into
+ * that row's accumulators. 5 × 8 takes 10 accumulators, 2 vectors of B, a vector and a broadcast of A and one for the
+ * shuffle: 15, all that the compiler has. Ten independent sums hide the four cycles of a multiply-add, two a cycle.
  */
 export function emitTile(f: FunctionBuilder, tile: Tile, place: TilePlace): void {
   const { rows, columns } = tile;
@@ -67,56 +84,14 @@ export function emitTile(f: FunctionBuilder, tile: Tile, place: TilePlace): void
   const b = moving(f, place.b);
   f.repeat(() => {
     const bs = Array.from({ length: vectors }, (_, v) => f.let(v128.load(b, tile.bVector(v))));
+    const spread = spreadA(f, tile, a);
     for (let r = 0; r < rows; r++) {
-      const broadcast = f.let(v128.load32Splat(a, r * tile.aRow));
-      for (let v = 0; v < vectors; v++) f.set(sums[r]![v]!, f.madd(broadcast, bs[v]!, sums[r]![v]!));
+      const x = spread(r);
+      for (let v = 0; v < vectors; v++) f.set(sums[r]![v]!, f.madd(x, bs[v]!, sums[r]![v]!));
     }
-    f.set(a, i32.add(a, i32.const(tile.aDepth)));
-    f.set(b, i32.add(b, i32.const(tile.bDepth)));
+    f.set(a, plus(a, tile.aDepth));
+    f.set(b, plus(b, tile.bDepth));
     return i32.ne(b, place.end);
   });
   each((r, v) => f.store(place.out, sums[r]![v]!, r * tile.outRow + v * VECTOR, lanesOf(columns, v)));
-}
-
-/** A tile of dot products: A's rows and B's columns both lie along the depth, vectors run along it too. */
-export interface DotTile {
-  readonly rows: number;
-  readonly columns: number;
-  readonly depth: number;
-  readonly aRow: number;
-  readonly bColumn: number;
-  readonly outRow: number;
-}
-
-export function emitDotTile(f: FunctionBuilder, tile: DotTile, place: Omit<TilePlace, "end"> & { accumulate: boolean }): void {
-  const { rows, columns, depth } = tile;
-  const sums = Array.from({ length: rows }, () => Array.from({ length: columns }, () => f.let(f.constant(0))));
-  const step = (a: I32, b: I32, constant: number, mask?: Vector): void => {
-    const as = Array.from({ length: rows }, (_, r) => v128.load(a, r * tile.aRow + constant));
-    const bs = Array.from({ length: columns }, (_, c) => f.let(v128.load(b, c * tile.bColumn + constant)));
-    if (mask) bs.forEach((x) => f.set(x, v128.and(x, mask)));
-    as.forEach((load, r) => {
-      const x = f.let(mask ? v128.and(load, mask) : load);
-      for (let c = 0; c < columns; c++) f.set(sums[r]![c]!, f.madd(x, bs[c]!, sums[r]![c]!));
-    });
-  };
-  const whole = depth - (depth % LANES);
-  if (whole > 0) {
-    f.count(0, whole * BYTES, VECTOR, (i) => step(f.let(i32.add(place.a, i)), f.let(i32.add(place.b, i)), 0));
-  }
-  if (depth > whole) {
-    const on = (lane: number): number => (lane < depth - whole ? -1 : 0);
-    step(place.a, place.b, whole * BYTES, f.let(v128.const([on(0), on(1), on(2), on(3)])));
-  }
-  const zero = f.constant(0);
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c += LANES) {
-      const lanes = Math.min(LANES, columns - c);
-      // The sums across the lanes of four accumulators at once: transpose, then add.
-      const [x, y, z, w] = transpose4(f, [0, 1, 2, 3].map((i) => sums[r]![c + i] ?? zero)) as [Vector, Vector, Vector, Vector];
-      const total = f32x4.add(f32x4.add(x, y), f32x4.add(z, w));
-      const offset = r * tile.outRow + c * BYTES;
-      f.store(place.out, place.accumulate ? f32x4.add(total, v128.load(place.out, offset)) : total, offset, lanes);
-    }
-  }
 }
