@@ -109,22 +109,22 @@ export interface WarmUpOptions {
   /** Where it starts, as part of the full rate; default 1/3. */
   readonly startFactor?: number;
   /** What follows; its first update is the one after the warm-up. Default: the full rate for good. */
-  readonly then?: Schedule;
+  readonly after?: Schedule;
 }
 
 /**
  * A linear rise to the optimiser's rate, then another schedule.
  * @throws UserError for an option out of its range
  */
-export function warmUp({ steps, startFactor = 1 / 3, then }: WarmUpOptions): Schedule {
+export function warmUp({ steps, startFactor = 1 / 3, after }: WarmUpOptions): Schedule {
   checkCount("warmUp", "steps", steps);
   if (!(startFactor >= 0 && startFactor <= 1))
     throw new UserError(`warmUp: startFactor must be between 0 and 1, not ${startFactor}`);
   return {
-    name: then ? `warmUp, then ${then.name}` : "warmUp",
+    name: after ? `warmUp, then ${after.name}` : "warmUp",
     rate(t, base, metrics) {
       if (t < steps) return base * (startFactor + ((1 - startFactor) * t) / steps);
-      return then ? then.rate(t - steps, base, metrics) : base;
+      return after ? after.rate(t - steps, base, metrics) : base;
     },
   };
 }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { type BackendName, backends, casesIn, committedCases, runCase } from "./suites.js";
+import { type BackendName, backends, casesIn, committedCases, type Report, runCase } from "./suites.js";
 
 const paths = await casesIn(committedCases);
+const everyBackend = Object.keys(backends) as BackendName[];
 
 describe("golden cases computed by PyTorch", () => {
   it("are all there", () => {
@@ -9,9 +10,12 @@ describe("golden cases computed by PyTorch", () => {
   });
 
   it.each(paths.map((path) => [path.replace(/^.*[\\/]/, ""), path]))("%s", async (_, path) => {
-    const reports = [];
-    for await (const report of runCase(path, Object.keys(backends) as BackendName[])) reports.push(report);
-    expect(reports.length).toBeGreaterThan(0);
+    const reports: Report[] = [];
+    for await (const report of runCase(path, everyBackend)) reports.push(report);
+    const names = reports.map(({ backend }) => backend);
+    expect(names).toEqual(names.includes("host") ? ["host"] : everyBackend);
     expect(reports.filter(({ passed }) => !passed)).toEqual([]);
+    // These cases keep the narrow bound even where they are long or saturated.
+    for (const { error } of reports) expect(error).toBeLessThanOrEqual(2e-5);
   });
 });

@@ -27,6 +27,8 @@ export interface Report {
   /** A backend, or "host" for what no backend computes. */
   readonly backend: string;
   readonly passed: boolean;
+  /** The largest error, where there is one. */
+  readonly error?: number;
   /** The largest error, with the tensor it is in and the tolerance; or why the case could not be run. */
   readonly detail: string;
 }
@@ -75,6 +77,7 @@ function judged(outcome: Outcome, precision: Backend["precision"]): Omit<Report,
   const passed = errors.every(({ error }) => error <= tolerance);
   return {
     passed,
+    error: worst.error,
     detail: `error ${worst.error.toExponential(1)} in ${worst.tensor}, tolerance ${tolerance.toExponential(0)}${demand ? ` (${demand})` : ""}`,
   };
 }
