@@ -60,6 +60,10 @@ export function defineCell<S extends string, P extends string>({
       throw new UserError(
         `cell "${name}": state "${key}" must have a whole number of features of at least 1, not ${size}`,
       );
+  const names = Object.keys(parameters(1));
+  for (const key of Object.keys(initial))
+    if (!names.includes(key))
+      throw new UserError(`cell "${name}": there is no parameter "${key}" to start; there are ${names.join(", ")}`);
   const given: Readonly<Record<string, Initializer | undefined>> = initial;
   return {
     name,

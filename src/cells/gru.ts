@@ -8,6 +8,7 @@
  */
 import { linear, sigmoid, slice, sliceRows, split, tanh } from "../graph/language.js";
 import { constant, type Tensor } from "../graph/tensor.js";
+import type { Initializer } from "../parameters/parameter.js";
 import { type Cell, defineCell } from "./cell.js";
 
 export interface GruOptions {
@@ -15,13 +16,16 @@ export interface GruOptions {
   readonly reset?: "after" | "before";
   /** Default true. */
   readonly bias?: boolean;
+  /** How parameters start, by name: { bias_ih: initializers.zeroInit }. Those not named: U(±1/√H), as PyTorch. */
+  readonly initial?: Readonly<Record<string, Initializer>>;
 }
 
 /** A GRU of `hidden` units; gates in PyTorch's order r, z, n. */
-export function gru(hidden: number, { reset = "after", bias = true }: GruOptions = {}): Cell {
+export function gru(hidden: number, { reset = "after", bias = true, initial = {} }: GruOptions = {}): Cell {
   return defineCell<"h", string>({
     name: "gru",
     state: { h: hidden },
+    initial,
     parameters: (input) => ({
       weight_ih: [3 * hidden, input],
       weight_hh: [3 * hidden, hidden],

@@ -9,6 +9,7 @@
  */
 import { linear, sigmoid, split, tanh } from "../graph/language.js";
 import type { Tensor } from "../graph/tensor.js";
+import type { Initializer } from "../parameters/parameter.js";
 import { type Cell, defineCell } from "./cell.js";
 
 export interface LstmOptions {
@@ -18,14 +19,20 @@ export interface LstmOptions {
   readonly peepholes?: boolean;
   /** Default true. */
   readonly bias?: boolean;
+  /** How parameters start, by name: { bias_ih: initializers.chrono(100) }. Those not named: U(±1/√H), as PyTorch. */
+  readonly initial?: Readonly<Record<string, Initializer>>;
 }
 
 /** An LSTM of `hidden` units; gates in PyTorch's order i, f, g, o. */
-export function lstm(hidden: number, { projection, peepholes = false, bias = true }: LstmOptions = {}): Cell {
+export function lstm(
+  hidden: number,
+  { projection, peepholes = false, bias = true, initial = {} }: LstmOptions = {},
+): Cell {
   const output = projection ?? hidden;
   return defineCell<"h" | "c", string>({
     name: "lstm",
     state: { h: output, c: hidden },
+    initial,
     parameters: (input) => ({
       weight_ih: [4 * hidden, input],
       weight_hh: [4 * hidden, output],

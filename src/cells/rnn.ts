@@ -4,6 +4,7 @@
  *   h' = φ(W_ih·x + b_ih + W_hh·h + b_hh),   φ = tanh or relu
  */
 import { linear, relu, tanh } from "../graph/language.js";
+import type { Initializer } from "../parameters/parameter.js";
 import { type Cell, defineCell } from "./cell.js";
 
 export interface RnnOptions {
@@ -11,14 +12,17 @@ export interface RnnOptions {
   readonly nonlinearity?: "tanh" | "relu";
   /** Default true. */
   readonly bias?: boolean;
+  /** How parameters start, by name: { bias_ih: initializers.zeroInit }. Those not named: U(±1/√H), as PyTorch. */
+  readonly initial?: Readonly<Record<string, Initializer>>;
 }
 
 /** A vanilla RNN of `hidden` units. */
-export function rnn(hidden: number, { nonlinearity = "tanh", bias = true }: RnnOptions = {}): Cell {
+export function rnn(hidden: number, { nonlinearity = "tanh", bias = true, initial = {} }: RnnOptions = {}): Cell {
   const φ = nonlinearity === "relu" ? relu : tanh;
   return defineCell<"h", string>({
     name: "rnn",
     state: { h: hidden },
+    initial,
     parameters: (input) => ({
       weight_ih: [hidden, input],
       weight_hh: [hidden, hidden],
