@@ -18,6 +18,7 @@ export { type RnnOptions, rnn } from "./cells/rnn.js";
 export * from "./data/index.js";
 export { UserError } from "./errors.js";
 // Files
+export { checkpointFiles, readCheckpoint } from "./files/checkpoint.js";
 export * from "./files/safetensors.js";
 // The language
 export * from "./graph/language.js";
@@ -26,6 +27,8 @@ export { gradients } from "./graph/sweep.js";
 export type { Unrolled, UnrollOptions } from "./graph/unroll.js";
 export { type ElementType, type Variable, variable } from "./graph/variable.js";
 export * from "./layers/index.js";
+// Models
+export { type CellName, cellNamed, cellNames, type TextModelOptions, textModel } from "./models/text-model.js";
 export * as initializers from "./parameters/initializers.js";
 export type { Initializer } from "./parameters/parameter.js";
 export { createRng, type Rng, type RngState } from "./parameters/rng.js";

@@ -4,3 +4,11 @@ export { type CsvOptions, readSeries } from "./data/series/csv.js";
 export { writeFileAtomic } from "./files/atomic-node.js";
 export * from "./files/run-folder-node.js";
 export * from "./files/safetensors-node.js";
+export {
+  loadTextRun,
+  saveTextRun,
+  type TextRun,
+  type TextRunContents,
+  type TextRunModel,
+  type TextWriter,
+} from "./files/text-run-node.js";

@@ -17,7 +17,7 @@
  * One process at a time may save into a folder; any number may load from it meanwhile.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
+import { access, constants, mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { UserError } from "../errors.js";
 import { syncFolder, TEMPORARY_NAME, writeFileAtomic, writeSynced } from "./atomic-node.js";
@@ -192,13 +192,34 @@ async function readChecked(path: string, expected: { bytes: number; sha256: stri
   return bytes;
 }
 
+/**
+ * Whether a save into `dir` could begin, found out without writing: for a long run, that it does not end in a refusal.
+ * @throws UserError that names the folder: it holds files but no run, or may not be written
+ */
+export async function checkSavable(dir: string): Promise<void> {
+  const found = await findManifest(dir);
+  if (found === "no run.json") await refuseOtherFiles(dir);
+  for (let folder = resolve(dir); ; folder = dirname(folder)) {
+    try {
+      await access(folder, constants.W_OK);
+      return;
+    } catch (error) {
+      if (codeOf(error) === "ENOENT" && dirname(folder) !== folder) continue;
+      throw new UserError(`no run can be saved in ${dir}: ${ioProblem(error)}.`);
+    }
+  }
+}
+
+async function refuseOtherFiles(dir: string): Promise<void> {
+  if ((await readdir(dir)).some((name) => !TEMPORARY_NAME.test(name)))
+    throw new UserError(`${dir} is not overwritten: it holds files but no run.json, so it is no run folder.`);
+}
+
 /** Makes a folder ready for a save; says which checkpoint its run is, and how to take the preparation back. */
 async function openForSaving(dir: string): Promise<{ previous?: string; undo: () => Promise<void> }> {
   const found = await findManifest(dir);
   if (typeof found === "object") return { previous: found.checkpoint ?? undefined, undo: async () => {} };
-  if (found === "no run.json" && (await readdir(dir)).some((name) => !TEMPORARY_NAME.test(name))) {
-    throw new UserError(`${dir} is not overwritten: it holds files but no run.json, so it is no run folder.`);
-  }
+  if (found === "no run.json") await refuseOtherFiles(dir);
   const created: string[] = [];
   const undo = async () => {
     await rm(join(dir, "run.json"), { force: true });

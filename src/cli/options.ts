@@ -1,0 +1,52 @@
+/** What options may hold. A value out of range is a usage error that names the option. */
+import { InvalidArgumentError, Option } from "commander";
+import type { BackendName } from "../backend/choose.js";
+
+const numberFrom = (text: string): number => (text.trim() === "" ? Number.NaN : Number(text));
+
+/** A whole number of at least `least`. */
+export const whole =
+  (least: number) =>
+  (text: string): number => {
+    const value = numberFrom(text);
+    if (!Number.isSafeInteger(value) || value < least)
+      throw new InvalidArgumentError(`It must be a whole number of at least ${least}.`);
+    return value;
+  };
+
+/** A finite number above `least`, or from it on. */
+export const above =
+  (least: number, { orEqual = false } = {}) =>
+  (text: string): number => {
+    const value = numberFrom(text);
+    if (!Number.isFinite(value) || !(orEqual ? value >= least : value > least))
+      throw new InvalidArgumentError(`It must be a number ${orEqual ? "of at least" : "above"} ${least}.`);
+    return value;
+  };
+
+/** At least 0 and below 1. */
+export const share = (text: string): number => {
+  const value = numberFrom(text);
+  if (!(value >= 0 && value < 1)) throw new InvalidArgumentError("It must be a number of at least 0 and below 1.");
+  return value;
+};
+
+/** Above 0, at most 1. */
+export const probability = (text: string): number => {
+  const value = numberFrom(text);
+  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError("It must be a number above 0 and at most 1.");
+  return value;
+};
+
+export const backendOption = (): Option =>
+  new Option("--backend <name>", "what computes: auto is wasm where WebAssembly has SIMD")
+    .choices(["auto", "wasm", "reference"] satisfies BackendName[])
+    .default("auto");
+
+export const v8FlagsOption = (): Option =>
+  new Option(
+    "--no-v8-flags",
+    "leave V8's flags alone: on Node 20 and 21 relaxed SIMD hides behind one, and without it a step takes nearly twice as long",
+  );
+
+export const jsonOption = (what: string): Option => new Option("--json", `${what}; nothing else goes to stdout`);
