@@ -1,0 +1,96 @@
+/** Fused chains: straight-line programs for one element, out of pointwise tensors. */
+import { isPointwise } from "../graph/pointwise.js";
+import type { Tensor } from "../graph/tensor.js";
+import type { Chain, Instruction, Kernel, View } from "./program.js";
+import { isLeaf, type Representative } from "./schedule.js";
+import { viewKey } from "./views.js";
+
+/** What a chain needs to know of where values lie. */
+interface Places {
+  readonly representative: Representative;
+  view(tensor: Tensor): View;
+  isSettled(tensor: Tensor): boolean;
+  isVariable(view: View): boolean;
+}
+
+interface ChainOptions {
+  readonly rows: number;
+  readonly columns: number;
+  /** Tensors computed in the chain; all others are loaded. */
+  readonly own: ReadonlySet<Tensor>;
+  /** Those of them that are written. */
+  readonly stored: readonly Tensor[];
+  /** Those whose denormal values are written as 0. */
+  readonly flushed: ReadonlySet<Tensor>;
+}
+
+/** A fused chain. */
+export function fusedChain(places: Places, { rows, columns, own, stored, flushed }: ChainOptions): Kernel & Chain {
+  const loads: View[] = [];
+  const loadOf = new Map<string, number>();
+  const pending: ((loadCount: number) => Instruction)[] = [];
+  const positions = new Map<Tensor, { readonly load?: number; readonly code?: number }>();
+  const load = (view: View): number => {
+    const key = viewKey(view);
+    const index = loadOf.get(key) ?? loads.push(view) - 1;
+    loadOf.set(key, index);
+    return index;
+  };
+  const place = (input: Tensor): { readonly load?: number; readonly code?: number } => {
+    const tensor = places.representative(input);
+    const known = positions.get(tensor);
+    if (known) return known;
+    let position: { readonly load?: number; readonly code?: number };
+    if (own.has(tensor) && tensor.op === "expand") position = place(tensor.inputs[0]!);
+    else if (own.has(tensor) || (isLeaf(tensor) && !places.isSettled(tensor))) {
+      const args = (tensor.op === "random" ? tensor.inputs.slice(0, 1) : tensor.inputs).map(place);
+      position = {
+        code:
+          pending.push((loadCount) =>
+            instruction(
+              tensor,
+              args.map((arg) => arg.load ?? loadCount + arg.code!),
+            ),
+          ) - 1,
+      };
+    } else position = { load: load(places.view(tensor)) };
+    positions.set(tensor, position);
+    return position;
+  };
+  const results = stored.map((tensor) => ({ position: place(tensor), tensor }));
+  const code = pending.map((make) => make(loads.length));
+  const names = stored.map((tensor) => tensor.name ?? tensor.op);
+  return {
+    kind: "chain",
+    rows,
+    columns,
+    loads,
+    code,
+    stores: results.map(({ position, tensor }) => ({
+      value: position.load ?? loads.length + position.code!,
+      to: places.view(tensor),
+      flush: flushed.has(tensor) || places.isVariable(places.view(tensor)),
+    })),
+    label: [stored[0]?.scope, names.join(" ")].filter(Boolean).join(": "),
+  };
+}
+
+/** A chain that copies a tensor, or writes out a constant or random numbers. */
+export function copyChain(places: Places, tensor: Tensor, to: View, label: string, flush = false): Kernel & Chain {
+  const base = { kind: "chain", rows: to.rows, columns: to.columns, label } as const;
+  const store = (value: number): Chain["stores"] => [{ value, to, flush }];
+  if (tensor.op === "constant") return { ...base, loads: [], code: [instruction(tensor, [])], stores: store(0) };
+  if (tensor.op === "random") {
+    const seed = places.view(places.representative(tensor.inputs[0]!));
+    return { ...base, loads: [seed], code: [instruction(tensor, [0])], stores: store(1) };
+  }
+  return { ...base, loads: [places.view(tensor)], code: [], stores: store(0) };
+}
+
+/** A chain's instruction for a pointwise tensor, on numbered arguments. */
+function instruction(tensor: Tensor, args: readonly number[]): Instruction {
+  if (tensor.op === "constant") return { op: "constant", value: tensor.attributes.value! };
+  if (tensor.op === "random") return { op: "random", key: tensor.attributes.key!, seed: args[0]! };
+  if (isPointwise(tensor.op)) return { op: tensor.op, args };
+  throw new Error(`${tensor.label}: ${tensor.op} is not pointwise`);
+}
