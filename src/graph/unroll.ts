@@ -8,7 +8,7 @@
  */
 import { UserError } from "../errors.js";
 import { make } from "./ops/make.js";
-import { expand, matmul, sumAll, sumRows, transpose } from "./ops/matrix.js";
+import { expand, matmul, reshape, sumAll, sumRows, transpose } from "./ops/matrix.js";
 import { oneHotIds, scatter } from "./ops/rows.js";
 import { type Partition, partition, varyingTensors } from "./partition.js";
 import { isPointwise } from "./pointwise.js";
@@ -294,7 +294,7 @@ function loopDerivative(
       const value = forwardValue(loop, node, varies, at, dStates);
       const seeds = [
         ...next.map((tensor, i) => [tensor, dStates[i]!] as const),
-        ...[...sequences].map(([i, dy]) => [loop.sequences[i]!, at(dy)] as const),
+        ...[...sequences].map(([i, dy]) => [loop.sequences[i]!, partLike(loop.sequences[i]!, at(dy))] as const),
       ];
       const wrt = [...states, ...wantedInputs.map((i) => stepInputs[i]!), ...wantedCaptured.map((i) => captured[i]!)];
       const dx = sweep({ seeds, wrt, leaves: new Set(captured), value });
@@ -353,6 +353,9 @@ function forwardValue(
   };
   return value;
 }
+
+/** The part [R, C] of a sequence under the dimensions of the body tensor it belongs to. */
+const partLike = (tensor: Tensor, part: Tensor): Tensor => reshape(part, tensor.shape);
 
 /** A sum over time, taken outside the loop from the sequences of body tensors. */
 interface SumOverTime {

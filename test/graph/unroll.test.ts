@@ -377,6 +377,33 @@ describe("inside the step", () => {
       },
     }));
 
+  it("attention over a whole other sequence", () =>
+    agrees({
+      inputs: { x },
+      states: { h: { shape: [N, D] } },
+      shared: { memory: { shape: [5, N, D] } },
+      step: (at, state, { memory }) => {
+        const score = sigmoid(sumColumns(memory!.mul(state.h!)));
+        const read = sumRows(memory!.mul(score), [N, D]);
+        return { state: { h: tanh(read.add(at.x!)) }, outputs: { score, read } };
+      },
+    }));
+
+  it("shared values of which one is made of another", () =>
+    agrees({
+      inputs: { x: { shape: [T, N, H] } },
+      states: { h },
+      shared: { u, b },
+      step: (at, state, { u, b }) => {
+        const next = tanh(
+          linear(at.x!, u!)
+            .add(linear(state.h!, u!.mul(u!), b!))
+            .add(expand(b!, [N, H]).mul(state.h!)),
+        );
+        return { state: { h: next } };
+      },
+    }));
+
   it("no state at all", () =>
     agrees({
       inputs: { x },
