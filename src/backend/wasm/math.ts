@@ -46,17 +46,29 @@ const ERF_FAR = [
   -0.003065490862354636, 0.00019821972819045186,
 ];
 
-/** c₀ + x·(c₁ + x·(c₂ + …)). */
-function polynomial(f: FunctionBuilder, x: V128, coefficients: readonly number[]): Vector {
-  let sum: V128 = f.constant(coefficients.at(-1)!);
-  for (let i = coefficients.length - 2; i >= 0; i--) sum = f.madd(sum, x, f.constant(coefficients[i]!));
-  return f.let(sum);
+/**
+ * c₀ + c₁x + c₂x² + … by Estrin's scheme: neighbours in pairs, then the pairs in x², and so on. Half as deep as Horner's,
+ * and depth is what counts: a chain of functions is as slow as its longest line of dependent operations.
+ */
+function polynomial(f: FunctionBuilder, x: Vector, coefficients: readonly number[]): Vector {
+  let terms: Vector[] = coefficients.map((c) => f.constant(c));
+  let power = x;
+  while (terms.length > 1) {
+    const paired: Vector[] = [];
+    for (let i = 0; i < terms.length; i += 2) {
+      const high = terms[i + 1];
+      paired.push(high ? f.let(f.madd(high, power, terms[i]!)) : terms[i]!);
+    }
+    terms = paired;
+    if (terms.length > 1) power = f.let(f32x4.mul(power, power));
+  }
+  return terms[0]!;
 }
 
-/** x = n·ln 2 + r. `shifted` holds n + bias in its lowest bits. */
-function reduceExponent(f: FunctionBuilder, x: Vector, bias = 0): { shifted: Vector; r: Vector } {
+/** x = n·ln 2 + r. `shifted` holds n + bias in its lowest bits. `scaled`, times `scale`, is x where it is known sooner. */
+function reduceExponent(f: FunctionBuilder, x: Vector, bias = 0, scaled = x, scale = 1): { shifted: Vector; r: Vector } {
   const shifter = f.constant(ROUNDING + bias);
-  const shifted = f.let(f.madd(x, f.constant(LOG2_E), shifter));
+  const shifted = f.let(f.madd(scaled, f.constant(LOG2_E * scale), shifter));
   const n = f.let(f32x4.sub(shifted, shifter));
   const r = f.let(f.nmadd(n, f.constant(LN2_LOW), f.nmadd(n, f.constant(LN2_HIGH), x)));
   return { shifted, r };
@@ -86,39 +98,41 @@ export function expNegative(f: FunctionBuilder, x: V128): Vector {
   return f.let(f32x4.mul(scaled, power2(f, shifted)));
 }
 
-/** e^x − 1 for −36 ≤ x ≤ 0. */
-function expm1Negative(f: FunctionBuilder, x: Vector): Vector {
-  const { shifted, r } = reduceExponent(f, x);
-  const p = f.madd(f32x4.mul(r, r), polynomial(f, r, EXPM1), r);
-  const scale = f.let(power2(f, shifted));
-  return f.let(f.madd(scale, p, f32x4.sub(scale, f.constant(1))));
-}
+/** e^r − 1 for |r| ≤ ½ ln 2. */
+const expm1Near = (f: FunctionBuilder, r: Vector): Vector => f.let(f.madd(f32x4.mul(r, r), polynomial(f, r, EXPM1), r));
 
 /** e^x − 1. */
 export function expm1(f: FunctionBuilder, x: Vector): Vector {
   const bounded = f.let(f32x4.pmin(f32x4.pmax(x, f.constant(-18)), f.constant(89)));
   const { shifted, r } = reduceExponent(f, bounded, -1);
-  const p = f.madd(f32x4.mul(r, r), polynomial(f, r, EXPM1), r);
   // Half of the result, since 2^n overflows before it does: 2^(n−1)·(p + 1) − ½.
   const scale = f.let(power2(f, shifted));
-  const halfResult = f.let(f.madd(scale, p, f32x4.sub(scale, f.constant(0.5))));
+  const halfResult = f.let(f.madd(scale, expm1Near(f, r), f32x4.sub(scale, f.constant(0.5))));
   const tiny = f32x4.lt(f32x4.abs(x), f.constant(TINY));
   return f.let(v128.bitselect(x, f32x4.add(halfResult, halfResult), tiny));
 }
 
-/** tanh|x| = −E/(2 + E) with E = e^(−2|x|) − 1, which keeps its relative accuracy near 0; the sign is put back. */
+/**
+ * tanh|x| = (1 − e)/(1 + e) with e = e^(−2|x|) = s + s·p, where p = e^r − 1: as (1 − s − s·p)/(1 + s + s·p) it keeps its
+ * relative accuracy near 0. The sign is put back.
+ */
 export function tanh(f: FunctionBuilder, x: Vector): Vector {
-  const bounded = f32x4.pmin(f32x4.abs(x), f.constant(10));
-  const e = expm1Negative(f, f.let(f32x4.mul(bounded, f.constant(-2))));
-  const quotient = f32x4.div(e, f32x4.add(e, f.constant(2)));
-  return f.let(v128.bitselect(x, quotient, f.bits(SIGN)));
+  const a = f.let(f32x4.pmin(f32x4.abs(x), f.constant(10)));
+  const { shifted, r } = reduceExponent(f, f.let(f32x4.mul(a, f.constant(-2))), 0, a, -2);
+  const p = expm1Near(f, r);
+  const s = f.let(power2(f, shifted));
+  const one = f.constant(1);
+  const numerator = f.nmadd(s, p, f32x4.sub(one, s));
+  const denominator = f.madd(s, p, f32x4.add(one, s));
+  return f.let(v128.or(f32x4.div(numerator, denominator), v128.and(x, f.bits(SIGN))));
 }
 
 /** 1/(1 + e^−x), as e/(1 + e) with e = e^x for negative x. */
 export function sigmoid(f: FunctionBuilder, x: Vector): Vector {
   const e = expNegative(f, negativeAbs(f, x));
   const one = f.constant(1);
-  const numerator = v128.bitselect(e, one, i32x4.shrS(x, 31));
+  // e ≤ 1, so the larger of e and (x negative ? 0 : 1) is what is wanted above the line.
+  const numerator = f32x4.pmax(e, v128.andnot(one, i32x4.shrS(x, 31)));
   return f.let(f32x4.div(numerator, f32x4.add(e, one)));
 }
 
