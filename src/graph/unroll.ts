@@ -327,7 +327,7 @@ function forwardValue(
   const known = new Map<Tensor, Tensor>();
   const value = (tensor: Tensor): Tensor => {
     if (!varies.has(tensor)) return tensor;
-    const found = known.get(tensor) ?? recomputed(tensor) ?? at(sequenceOf(loop, node, tensor));
+    const found = known.get(tensor) ?? recomputed(tensor) ?? partLike(tensor, at(sequenceOf(loop, node, tensor)));
     known.set(tensor, found);
     return found;
   };
