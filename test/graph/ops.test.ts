@@ -1,5 +1,7 @@
 /** Every op of the table: its derivative against finite differences, each input by itself, at odd sizes. */
 import { describe, expect, it } from "vitest";
+import { evaluate } from "../../src/backend/evaluate.js";
+import { reference } from "../../src/backend/reference/index.js";
 import { UserError } from "../../src/errors.js";
 import {
   abs,
@@ -29,6 +31,7 @@ import {
   softmax,
   split,
   sqrt,
+  stopGradient,
   sumAll,
   sumColumns,
   sumRows,
@@ -509,6 +512,16 @@ describe("the sweep", () => {
     expect(errors[0]!.error).toBeLessThan(tolerance);
   });
 
+  it("stops where it is told to", async () => {
+    const { gradients } = await import("../../src/graph/sweep.js");
+    const x = constant(3, [2, 2])
+      .mul(1)
+      .add(constant(0, [2, 2]).add(1));
+    const [dx] = gradients(sumAll(stopGradient(x).mul(x)), [x]);
+    const { d } = await evaluate(reference(), { d: dx! });
+    expect([...d]).toEqual([4, 4, 4, 4]); // not 8: one of the two factors counts as a constant
+  });
+
   it("differentiates derivatives: the gradient of a gradient's norm", async () => {
     const { gradients } = await import("../../src/graph/sweep.js");
     expect(
@@ -540,6 +553,7 @@ it("every op of the table with a derivative is named in this file's checks", () 
     "sliceRows",
     "padRows",
     "reshape",
+    "stopGradient",
     "expand",
     "sumColumns",
     "maxColumns",

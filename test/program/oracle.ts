@@ -137,6 +137,7 @@ function compute(
       return out;
     }
     case "reshape":
+    case "stopGradient":
       return value(inputs[0]!);
     case "sumRows":
       return fill((r, c) => sum(inputRows / rows, (k) => value(inputs[0]!)[(k * rows + r) * columns + c]!));
