@@ -17,6 +17,9 @@ export { type RnnOptions, rnn } from "./cells/rnn.js";
 // Data
 export * from "./data/index.js";
 export { UserError } from "./errors.js";
+// Looking inside
+export * from "./check/index.js";
+
 // Files
 export { checkpointFiles, readCheckpoint } from "./files/checkpoint.js";
 export * from "./files/safetensors.js";

@@ -33,6 +33,8 @@ export interface Context {
   seed(): Tensor;
   /** A number that no other place in the model has. */
   key(): number;
+  /** For gradient flow: zeros [T, N, H] added to a hidden state at every step; the gradient of the loss with respect to them is ∂loss/∂h_t. */
+  probe?(name: string, shape: Shape): Tensor | undefined;
   /** The same context with `name.` before all names. */
   within(name: string): Context;
 }

@@ -144,7 +144,7 @@ function runDirection(
   { suffix, reverse, variational, learned }: Direction,
 ): { readonly outputs: Tensor; readonly final: Tensor } {
   const { mask, training } = context;
-  const [, rows, features] = input.shape as [number, number, number];
+  const [steps, rows, features] = input.shape as [number, number, number];
   const shapes = cell.parameters(features);
   const parameters = Object.fromEntries(
     Object.entries(shapes).map(([name, shape]) => [
@@ -165,14 +165,16 @@ function runDirection(
   const inputMask = maskFor(variational.input, features);
   const stateMask = maskFor(variational.recurrent, cell.hidden);
   const x = inputMask ? input.mul(inputMask) : input;
+  const probe = context.probe?.(`${cell.output}${suffix}`, [steps, rows, cell.hidden]);
   const { outputs, state } = unroll({
     name: `${cell.name}${suffix}`,
     reverse,
-    inputs: mask ? { x, mask } : { x },
+    inputs: { x, ...(mask ? { mask } : {}), ...(probe ? { probe } : {}) },
     state: initial,
     step(at, previous) {
       const seen = stateMask ? { ...previous, [cell.output]: previous[cell.output]!.mul(stateMask) } : previous;
       let next = cell.step(at.x!, seen, parameters);
+      if (at.probe) next = { ...next, [cell.output]: next[cell.output]!.add(at.probe) };
       if (at.mask) {
         // Past a sequence's end the state stays as it was, and the output is zero.
         const held = at.mask;

@@ -31,6 +31,8 @@ export interface TraceOptions {
   /** The step's seed, an index [1]. */
   readonly seed: Tensor;
   readonly mask?: Tensor | undefined;
+  /** Zeros added to the hidden state `name` at every step, [T, N, H]. */
+  readonly probe?: (name: string, shape: Shape) => Tensor;
   /** Where dropout keys begin, so that traces in one program draw different masks. Default 0. */
   readonly firstKey?: number;
   /** The state to start from; `start` is what a fresh sequence begins with, [N, ·]. Default: `start`. */
@@ -97,7 +99,7 @@ export function createNetwork(
         given[kind].set(name, value);
       }
     },
-    trace(input, { training, seed: stepSeed, mask, firstKey = 0, state = (_, start) => start }) {
+    trace(input, { training, seed: stepSeed, mask, firstKey = 0, probe, state = (_, start) => start }) {
       const finals = new Map<string, Tensor>();
       const updates: { variable: Variable; tensor: Tensor }[] = [];
       let keys = firstKey;
@@ -120,6 +122,7 @@ export function createNetwork(
         },
         seed: () => stepSeed,
         key: () => ++keys,
+        probe: (name, shape) => probe?.(prefix + name, shape),
         within: (name) => contextAt(`${prefix}${name}.`),
       });
       const output = model.apply(input, contextAt(""));
