@@ -14,11 +14,12 @@ export { type Cell, type CellDefinition, defineCell } from "./cells/cell.js";
 export { type GruOptions, gru } from "./cells/gru.js";
 export { type LstmOptions, lstm } from "./cells/lstm.js";
 export { type RnnOptions, rnn } from "./cells/rnn.js";
+export * from "./check/index.js";
 // Data
 export * from "./data/index.js";
 export { UserError } from "./errors.js";
 // Looking inside
-export * from "./check/index.js";
+export { type ExplainOptions, explain } from "./explain/explain.js";
 
 // Files
 export { checkpointFiles, readCheckpoint } from "./files/checkpoint.js";

@@ -32,10 +32,10 @@ export function gru(hidden: number, { reset = "after", bias = true, initial = {}
       ...(bias ? { bias_ih: [3 * hidden], bias_hh: [3 * hidden] } : {}),
     }),
     step(x, { h }, w) {
-      const [xr, xz, xn] = split(linear(x, w.weight_ih!, w.bias_ih), 3) as [Tensor, Tensor, Tensor];
+      const [xr, xz, xn] = split(linear(x, w.weight_ih!, w.bias_ih).named("a"), 3) as [Tensor, Tensor, Tensor];
       const one = constant(1);
       if (reset === "after") {
-        const [hr, hz, hn] = split(linear(h, w.weight_hh!, w.bias_hh), 3) as [Tensor, Tensor, Tensor];
+        const [hr, hz, hn] = split(linear(h, w.weight_hh!, w.bias_hh).named("u"), 3) as [Tensor, Tensor, Tensor];
         const r = sigmoid(xr.add(hr)).named("r");
         const z = sigmoid(xz.add(hz)).named("z");
         const n = tanh(xn.add(r.mul(hn))).named("n");
@@ -43,7 +43,7 @@ export function gru(hidden: number, { reset = "after", bias = true, initial = {}
       }
       const gateWeights = sliceRows(w.weight_hh!, 0, 2 * hidden);
       const candidateWeights = sliceRows(w.weight_hh!, 2 * hidden, hidden);
-      const hg = linear(h, gateWeights, w.bias_hh && slice(w.bias_hh, 0, 2 * hidden));
+      const hg = linear(h, gateWeights, w.bias_hh && slice(w.bias_hh, 0, 2 * hidden)).named("u");
       const [hr, hz] = split(hg, 2) as [Tensor, Tensor];
       const r = sigmoid(xr.add(hr)).named("r");
       const z = sigmoid(xz.add(hz)).named("z");

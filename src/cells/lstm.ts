@@ -41,7 +41,9 @@ export function lstm(
       ...(peepholes ? { weight_ci: [hidden], weight_cf: [hidden], weight_co: [hidden] } : {}),
     }),
     step(x, { h, c }, w) {
-      const gates = linear(x, w.weight_ih!, w.bias_ih).add(linear(h, w.weight_hh!, w.bias_hh));
+      const gates = linear(x, w.weight_ih!, w.bias_ih)
+        .add(linear(h, w.weight_hh!, w.bias_hh))
+        .named("z");
       const [zi, zf, zg, zo] = split(gates, 4) as [Tensor, Tensor, Tensor, Tensor];
       const peep = (z: Tensor, cell: Tensor, weight: Tensor | undefined): Tensor =>
         weight ? z.add(cell.mul(weight)) : z;

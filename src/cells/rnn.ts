@@ -28,6 +28,11 @@ export function rnn(hidden: number, { nonlinearity = "tanh", bias = true, initia
       weight_hh: [hidden, hidden],
       ...(bias ? { bias_ih: [hidden], bias_hh: [hidden] } : {}),
     }),
-    step: (x, { h }, w) => ({ h: φ(linear(x, w.weight_ih!, w.bias_ih).add(linear(h, w.weight_hh!, w.bias_hh))) }),
+    step(x, { h }, w) {
+      const z = linear(x, w.weight_ih!, w.bias_ih)
+        .add(linear(h, w.weight_hh!, w.bias_hh))
+        .named("z");
+      return { h: φ(z) };
+    },
   });
 }

@@ -89,6 +89,7 @@ export function unroll<
           throw new UserError(
             `${name}: the step must return state "${key}" of shape ${showShape(states[i]!.shape)}, not ${tensor ? showShape(tensor.shape) : "nothing"}`,
           );
+        tensor.name ??= `${key}'`;
         return tensor;
       });
       return { next, outputs: outputKeys.map((key) => result.outputs![key]!), accumulate: [] };
