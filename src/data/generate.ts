@@ -19,12 +19,19 @@ export interface GenerateOptions extends SamplingOptions {
  * and gives logits over the vocabulary.
  * @throws UserError on a prompt with characters that the vocabulary has not
  */
-export async function* generate(predictor: Predictor, vocabulary: Vocabulary, options: GenerateOptions = {}): AsyncGenerator<string, void, void> {
+export async function* generate(
+  predictor: Predictor,
+  vocabulary: Vocabulary,
+  options: GenerateOptions = {},
+): AsyncGenerator<string, void, void> {
   const { length = 500, seed = 1, prompt } = options;
-  if (!Number.isInteger(length) || length < 0) throw new UserError(`The length to write must be a whole number of at least 0, but is ${length}.`);
+  if (!Number.isInteger(length) || length < 0)
+    throw new UserError(`The length to write must be a whole number of at least 0, but is ${length}.`);
   const sampler = createSampler(vocabulary.size, options);
   const rng = createRng(seed);
-  const start = prompt ? vocabulary.encode(prompt) : vocabulary.encode(vocabulary.characters.includes("\n") ? "\n" : vocabulary.characters[0]!);
+  const start = prompt
+    ? vocabulary.encode(prompt)
+    : vocabulary.encode(vocabulary.characters.includes("\n") ? "\n" : vocabulary.characters[0]!);
   const input = new Int32Array(1);
   const read = (id: number): ReturnType<Predictor["run"]> => {
     input[0] = id;

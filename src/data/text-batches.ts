@@ -16,7 +16,11 @@ export function textBatches(text: TextData): TrainingData {
       if (text.validation.length < 2) return undefined;
       const pairs = text.validation.length - 1;
       const steps = Math.min(window, pairs);
-      return streamSource(text.validation, { batch: Math.min(batch, Math.floor(pairs / steps)), window: steps, stride: steps });
+      return streamSource(text.validation, {
+        batch: Math.min(batch, Math.floor(pairs / steps)),
+        window: steps,
+        stride: steps,
+      });
     },
   };
 }
@@ -32,6 +36,7 @@ function streamSource(ids: Int32Array, options: BatchOptions): BatchSource {
     length: streams.windows,
     carries: true,
     masked: false,
-    fill: (index, inputs: HostArray, targets: HostArray) => streams.fill(index, inputs as Int32Array, targets as Int32Array),
+    fill: (index, inputs: HostArray, targets: HostArray) =>
+      streams.fill(index, inputs as Int32Array, targets as Int32Array),
   };
 }
