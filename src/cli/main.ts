@@ -2,6 +2,8 @@
 /** The throughtime command. */
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { addCheck } from "./check.js";
+import { addExplain } from "./explain.js";
 import { reportFailure, say } from "./failure.js";
 import { addTextSample } from "./text-sample.js";
 import { addTextTrain } from "./text-train.js";
@@ -26,12 +28,16 @@ function createProgram(): Command {
 Examples:
   throughtime text train play.txt                 learn to write like a text
   throughtime text sample runs/play-lstm          let the model write
+  throughtime explain lstm                        the equations, forward and backward
+  throughtime check                               are the gradients right?
 
 Exit codes: 0 done, 1 bad input, 2 wrong usage, 130 stopped by Ctrl-C (the run is saved).`,
     );
   const text = program.command("text").description("character models of a text");
   addTextTrain(text);
   addTextSample(text);
+  addExplain(program);
+  addCheck(program);
   return program;
 }
 
