@@ -2,10 +2,22 @@
  * A small WebAssembly assembler: functions are built from typed expressions (`instructions.ts`), equal functions are
  * kept once, and the module is encoded to bytes. Memory is imported, so that the host and several modules share it.
  */
-import { type Code, flatten, section, text, unsigned, vector } from "./encoding.js";
-import { f32x4, type F32, i32, type I32, type V128, v128, type Value, type ValueType } from "./instructions.js";
+import { bytes, type Code, section, text, toBytes, unsigned, vector } from "./encoding.js";
+import {
+  type F32,
+  f32x4,
+  type I32,
+  i32,
+  memoryOperand,
+  type V128,
+  type Value,
+  type ValueType,
+  v128,
+} from "./instructions.js";
 
-const typeByte: Record<ValueType, number> = { i32: 0x7f, f32: 0x7d, f64: 0x7c, v128: 0x7b };
+const typeCode: Record<ValueType, Code> = { i32: bytes(0x7f), f32: bytes(0x7d), f64: bytes(0x7c), v128: bytes(0x7b) };
+const END = bytes(0x0b);
+const EMPTY_BLOCK = bytes(0x40);
 
 /** A local variable; as an expression it reads itself. */
 export interface Local<T extends ValueType> extends Value<T> {
@@ -80,24 +92,29 @@ function bitsOf(value: number): number {
   return floatBits.getInt32(0);
 }
 
+const localGet = (index: number): Code => bytes(0x20) + unsigned(index);
+const localSet = (index: number): Code => bytes(0x21) + unsigned(index);
+
 function createFunction(parameters: readonly ValueType[], options: ModuleOptions) {
   const locals: ValueType[] = [];
-  const prologue: Code[] = [];
   const constants = new Map<number, Local<"v128">>();
-  let statements: Code[] = [];
+  let prologue: Code = "";
+  let statements: Code = "";
 
-  const emit = (...code: Code[]): void => void statements.push(...code);
+  const emit = (code: Code): void => {
+    statements += code;
+  };
   const nested = (body: () => void): Code => {
     const outer = statements;
-    statements = [];
+    statements = "";
     body();
     const inner = statements;
     statements = outer;
     return inner;
   };
-  const asLocal = <T extends ValueType>(type: T, index: number): Local<T> => ({ type, index, code: [0x20, ...unsigned(index)] });
-  const store = (opcode: number[], address: I32, value: Value<ValueType>, offset: number, lane: number[] = []): void =>
-    emit(address.code, value.code, opcode, [2, ...unsigned(offset)], lane);
+  const asLocal = <T extends ValueType>(type: T, index: number): Local<T> => ({ type, index, code: localGet(index) });
+  const store = (opcode: Code, address: I32, value: Value<ValueType>, offset: number, lane: Code = ""): void =>
+    emit(address.code + value.code + opcode + memoryOperand(offset) + lane);
 
   const builder: FunctionBuilder = {
     relaxed: options.relaxed,
@@ -110,34 +127,37 @@ function createFunction(parameters: readonly ValueType[], options: ModuleOptions
       builder.set(local, value);
       return local;
     },
-    set: (local, value) => emit(value.code, [0x21, ...unsigned(local.index)]),
+    set: (local, value) => emit(value.code + localSet(local.index)),
     constant: (value) => builder.bits(bitsOf(value)),
     bits(value) {
       const known = constants.get(value | 0);
       if (known) return known;
       const local = builder.local("v128");
       const address = i32.const(options.constantAddress(value | 0));
-      prologue.push(v128.load32Splat(address).code, [0x21, ...unsigned(local.index)]);
+      prologue += v128.load32Splat(address).code + localSet(local.index);
       constants.set(value | 0, local);
       return local;
     },
-    storeI32: (address, value, offset = 0) => store([0x36], address, value, offset),
-    storeF32: (address, value, offset = 0) => store([0x38], address, value, offset),
+    storeI32: (address, value, offset = 0) => store(bytes(0x36), address, value, offset),
+    storeF32: (address, value, offset = 0) => store(bytes(0x38), address, value, offset),
     store(address, value, offset = 0, lanes = 4) {
-      if (lanes === 4) return store([0xfd, 0x0b], address, value, offset);
+      if (lanes === 4) return store(bytes(0xfd, 0x0b), address, value, offset);
       const local = builder.let(value);
-      if (lanes >= 2) store([0xfd, 0x5b], address, local, offset, [0]);
+      if (lanes >= 2) store(bytes(0xfd, 0x5b), address, local, offset, bytes(0));
       if (lanes % 2 === 1) builder.storeLane(address, local, lanes - 1, offset + 4 * (lanes - 1));
     },
-    storeLane: (address, value, lane, offset = 0) => store([0xfd, 0x5a], address, value, offset, [lane]),
-    call: (target, ...values) => emit(...values.map((value) => value.code), [0x10, ...unsigned(target.index)]),
+    storeLane: (address, value, lane, offset = 0) => store(bytes(0xfd, 0x5a), address, value, offset, bytes(lane)),
+    call: (target, ...values) =>
+      emit(values.map((value) => value.code).join("") + bytes(0x10) + unsigned(target.index)),
     if(condition, then, otherwise) {
-      emit(condition.code, [0x04, 0x40], nested(then));
-      if (otherwise) emit([0x05], nested(otherwise));
-      emit([0x0b]);
+      emit(condition.code + bytes(0x04) + EMPTY_BLOCK + nested(then));
+      if (otherwise) emit(bytes(0x05) + nested(otherwise));
+      emit(END);
     },
-    repeat: (body) =>
-      emit([0x03, 0x40], nested(() => emit(body().code, [0x0d, 0])), [0x0b]),
+    repeat(body) {
+      const inner = nested(() => emit(body().code + bytes(0x0d, 0)));
+      emit(bytes(0x03) + EMPTY_BLOCK + inner + END);
+    },
     count(from, to, step, body) {
       const counter = builder.let(typeof from === "number" ? i32.const(from) : from);
       const end = typeof to === "number" ? i32.const(to) : to;
@@ -147,43 +167,37 @@ function createFunction(parameters: readonly ValueType[], options: ModuleOptions
         return i32.ne(counter, end);
       });
     },
-    return: (value) => emit(value?.code ?? [], [0x0f]),
+    return: (value) => emit((value?.code ?? "") + bytes(0x0f)),
     madd: (a, b, c) => (options.relaxed ? f32x4.relaxedMadd(a, b, c) : f32x4.add(f32x4.mul(a, b), c)),
     nmadd: (a, b, c) => (options.relaxed ? f32x4.relaxedNmadd(a, b, c) : f32x4.sub(c, f32x4.mul(a, b))),
   };
 
-  /** Locals in runs of one type, then the code. */
-  const finish = (result: ValueType | undefined): number[] => {
+  /** Locals in runs of one type, then the code. A function with a result ends in `return`: what follows is unreachable. */
+  const finish = (result: ValueType | undefined): Code => {
     const runs: { type: ValueType; count: number }[] = [];
     for (const type of locals) {
       const last = runs.at(-1);
       if (last?.type === type) last.count++;
       else runs.push({ type, count: 1 });
     }
-    const declared = vector(runs.map(({ type, count }) => [unsigned(count), typeByte[type]]));
-    // A function with a result ends in `return`; the stack is unreachable behind it.
-    return flatten([declared, prologue, statements, result ? [0x00] : [], 0x0b]);
+    const declared = vector(runs.map(({ type, count }) => unsigned(count) + typeCode[type]));
+    return declared + prologue + statements + (result ? bytes(0x00) : "") + END;
   };
   return { builder, parameters: parameters.map((type, index) => asLocal(type, index)), finish };
 }
 
 export function createModule(options: ModuleOptions): ModuleBuilder {
   const types: Code[] = [];
-  const typeIndex = new Map<string, number>();
   const imports: { name: string; type: number }[] = [];
-  const functions: { type: number; body: number[]; name: string }[] = [];
-  const byBody = new Map<string, FunctionRef>();
+  const functions: { type: number; body: Code; name: string }[] = [];
+  const byBody = new Map<Code, FunctionRef>();
   const exports: { name: string; index: number }[] = [];
 
   const typeOf = (parameters: readonly ValueType[], result: ValueType | undefined): number => {
-    const key = `${parameters.join()}:${result ?? ""}`;
-    let index = typeIndex.get(key);
-    if (index === undefined) {
-      index = types.length;
-      typeIndex.set(key, index);
-      types.push([0x60, vector(parameters.map((type) => [typeByte[type]])), vector(result ? [[typeByte[result]]] : [])]);
-    }
-    return index;
+    const results = result ? [typeCode[result]] : [];
+    const code = bytes(0x60) + vector(parameters.map((type) => typeCode[type])) + vector(results);
+    const known = types.indexOf(code);
+    return known >= 0 ? known : types.push(code) - 1;
   };
 
   return {
@@ -196,32 +210,33 @@ export function createModule(options: ModuleOptions): ModuleBuilder {
     function(name, parameters, result, body) {
       const made = createFunction(parameters, options);
       body(made.builder, ...(made.parameters as never));
-      const bytes = made.finish(result);
+      const code = made.finish(result);
       const type = typeOf(parameters, result);
-      const key = `${type}:${bytes.join()}`;
+      const key = unsigned(type) + code;
       const known = byBody.get(key);
       if (known) return known;
       const ref = { index: imports.length + functions.length, parameters, result };
-      functions.push({ type, body: bytes, name });
+      functions.push({ type, body: code, name });
       byBody.set(key, ref);
       return ref;
     },
     export: (name, target) => void exports.push({ name, index: target.index }),
     encode() {
       const { minimum, maximum, shared } = options.memory;
-      const memory: Code = [text("host"), text("memory"), 0x02, shared ? 3 : 1, unsigned(minimum), unsigned(maximum)];
-      const names = functions.map(({ name }, i): Code => [unsigned(imports.length + i), text(name)]);
-      const module: Code = [
-        [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-        section(1, vector(types)),
-        section(2, vector([...imports.map(({ name, type }): Code => [text("host"), text(name), 0x00, unsigned(type)]), memory])),
-        section(3, vector(functions.map(({ type }) => unsigned(type)))),
-        section(7, vector(exports.map(({ name, index }): Code => [text(name), 0x00, unsigned(index)]))),
-        section(10, vector(functions.map(({ body }): Code => [unsigned(body.length), body]))),
-        // Function names, for profilers and stack traces.
-        section(0, [text("name"), section(1, vector(names))]),
-      ];
-      return Uint8Array.from(flatten(module));
+      const limits = bytes(shared ? 3 : 1) + unsigned(minimum) + unsigned(maximum);
+      const memory = text("host") + text("memory") + bytes(0x02) + limits;
+      const imported = imports.map(({ name, type }) => text("host") + text(name) + bytes(0x00) + unsigned(type));
+      const names = functions.map(({ name }, i) => unsigned(imports.length + i) + text(name));
+      return toBytes(
+        bytes(0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0) +
+          section(1, vector(types)) +
+          section(2, vector([...imported, memory])) +
+          section(3, vector(functions.map(({ type }) => unsigned(type)))) +
+          section(7, vector(exports.map(({ name, index }) => text(name) + bytes(0x00) + unsigned(index)))) +
+          section(10, vector(functions.map(({ body }) => unsigned(body.length) + body))) +
+          // Function names, for profilers and stack traces.
+          section(0, text("name") + section(1, vector(names))),
+      );
     },
   };
 }

@@ -8,10 +8,21 @@
 import type { Chain, Instruction, View } from "../../program/program.js";
 import type { FunctionBuilder } from "./assembler.js";
 import {
-  advance, type Argument, at, BYTES, type Call, type Emission, forColumns, isDense, moving, type Pointer, times, type Vector,
+  type Argument,
+  advance,
+  at,
+  BYTES,
+  type Call,
+  type Emission,
+  forColumns,
+  isDense,
+  moving,
+  type Pointer,
+  times,
+  type Vector,
   viewArgument,
 } from "./emission.js";
-import { f32x4, i32, type I32, i32x4, plus, type V128, v128 } from "./instructions.js";
+import { f32x4, type I32, i32, i32x4, plus, type V128, v128 } from "./instructions.js";
 import { evaluate, floatLanes, keyLanes, type Lanes, mixLanes, type RandomSource } from "./pointwise.js";
 
 const MIN_NORMAL = 2 ** -126;
@@ -72,7 +83,8 @@ function layoutOf(chain: Chain): Layout {
 /** How often each value (loads, then instructions) is used. */
 function countUses(chain: Chain): number[] {
   const uses = new Array<number>(chain.loads.length + chain.code.length).fill(0);
-  for (const instruction of chain.code) if ("args" in instruction) for (const argument of instruction.args) uses[argument]!++;
+  for (const instruction of chain.code)
+    if ("args" in instruction) for (const argument of instruction.args) uses[argument]!++;
   for (const store of chain.stores) uses[store.value]!++;
   return uses;
 }
@@ -91,10 +103,18 @@ export function emitChain(emission: Emission, chain: Chain, label: string): Call
   return { target, parameters };
 }
 
-function emitBody(f: FunctionBuilder, emission: Emission, chain: Chain, layout: Layout, parameters: readonly Pointer[]): void {
+function emitBody(
+  f: FunctionBuilder,
+  emission: Emission,
+  chain: Chain,
+  layout: Layout,
+  parameters: readonly Pointer[],
+): void {
   const uses = countUses(chain);
   const start = new Map(layout.groups.map((group, i) => [group, parameters[i]!]));
-  const pointers = new Map(layout.groups.map((group, i) => [group, group.rows === "once" ? parameters[i]! : moving(f, parameters[i]!)]));
+  const pointers = new Map(
+    layout.groups.map((group, i) => [group, group.rows === "once" ? parameters[i]! : moving(f, parameters[i]!)]),
+  );
   const offsetOf = ({ view, group }: Access): number => (view.offset - group.base.offset) * BYTES;
   const isIndex = ({ view }: Access): boolean => emission.typeOf(view) === "index";
   const asFloat = (access: Access, x: V128): V128 => (isIndex(access) ? f32x4.convert(x) : x);
@@ -102,7 +122,8 @@ function emitBody(f: FunctionBuilder, emission: Emission, chain: Chain, layout: 
     const local = f.let(asFloat(access, x));
     return floatLanes(f, () => local, { float: () => local });
   };
-  const splatLoad = (access: Access): Lanes => loaded(access, v128.load32Splat(pointers.get(access.group)!, offsetOf(access)));
+  const splatLoad = (access: Access): Lanes =>
+    loaded(access, v128.load32Splat(pointers.get(access.group)!, offsetOf(access)));
 
   // What does not change from row to row is loaded once; what only seeds `random` is not loaded as a number at all.
   const fixed = layout.loads.map((access, i) => {
@@ -138,11 +159,17 @@ function emitBody(f: FunctionBuilder, emission: Emission, chain: Chain, layout: 
       });
       layout.stores.forEach((access, i) => {
         const x = results[i]!;
-        f.store(addresses.get(access.group)!, isIndex(access) ? i32x4.truncate(x) : x, offsetOf(access) + constant, lanes);
+        f.store(
+          addresses.get(access.group)!,
+          isIndex(access) ? i32x4.truncate(x) : x,
+          offsetOf(access) + constant,
+          lanes,
+        );
       });
     });
     if (layout.rows === 1) return;
-    for (const group of layout.groups) if (group.rows !== "once") advance(f, pointers.get(group)!, group.stride * BYTES);
+    for (const group of layout.groups)
+      if (group.rows !== "once") advance(f, pointers.get(group)!, group.stride * BYTES);
     if (counter) f.set(counter, plus(counter, layout.columns));
     if (untilWrap) {
       f.set(untilWrap, plus(untilWrap, -1));

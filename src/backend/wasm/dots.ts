@@ -4,8 +4,20 @@
  */
 import type { Product, View } from "../../program/program.js";
 import type { FunctionBuilder } from "./assembler.js";
-import { advance, BYTES, type Call, type Emission, LANES, moving, type Pointer, times, type Vector, VECTOR, viewArgument } from "./emission.js";
-import { f32x4, i32, type I32, v128 } from "./instructions.js";
+import {
+  advance,
+  BYTES,
+  type Call,
+  type Emission,
+  LANES,
+  moving,
+  type Pointer,
+  times,
+  VECTOR,
+  type Vector,
+  viewArgument,
+} from "./emission.js";
+import { f32x4, type I32, i32, v128 } from "./instructions.js";
 import { transpose4 } from "./tiles.js";
 
 /** A tile of rows × columns dot products, each in an accumulator of its own. */
@@ -50,7 +62,10 @@ function emitDotTile(f: FunctionBuilder, tile: DotTile, place: Place): void {
   for (let r = 0; r < rows; r++) {
     for (let c = 0; c < columns; c += LANES) {
       // The sums across the lanes of four accumulators at once: transpose, then add.
-      const [x, y, z, w] = transpose4(f, [0, 1, 2, 3].map((i) => sums[r]![c + i] ?? zero)) as [Vector, Vector, Vector, Vector];
+      const [x, y, z, w] = transpose4(
+        f,
+        [0, 1, 2, 3].map((i) => sums[r]![c + i] ?? zero),
+      ) as [Vector, Vector, Vector, Vector];
       const total = f32x4.add(f32x4.add(x, y), f32x4.add(z, w));
       const offset = r * tile.outRow + c * BYTES;
       const result = tile.accumulate ? f32x4.add(total, v128.load(place.out, offset)) : total;

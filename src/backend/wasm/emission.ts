@@ -4,7 +4,7 @@
  */
 import type { ElementType, View } from "../../program/program.js";
 import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from "./assembler.js";
-import { i32, type I32, plus, type V128, v128 } from "./instructions.js";
+import { type I32, i32, plus, type V128, v128 } from "./instructions.js";
 
 export type Vector = Local<"v128">;
 export type Pointer = Local<"i32">;

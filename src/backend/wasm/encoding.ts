@@ -1,73 +1,72 @@
-/** Bytes of the WebAssembly binary format: LEB128 numbers, vectors and sections (WebAssembly core specification, §5). */
+/**
+ * Bytes of the WebAssembly binary format: LEB128 numbers, vectors and sections (WebAssembly core specification, §5).
+ *
+ * Code under construction is a string with a character for each byte: strings are joined without being copied, and equal
+ * functions are equal strings.
+ */
+export type Code = string;
 
-/** Nested bytes; flattened once, when a function is finished. */
-export type Code = readonly (number | Code)[];
+export const bytes = (...values: number[]): Code => String.fromCharCode(...values);
 
-export function flatten(code: Code, into: number[] = []): number[] {
-  for (const part of code) {
-    if (typeof part === "number") into.push(part);
-    else flatten(part, into);
-  }
-  return into;
+/** The finished code as memory. */
+export function toBytes(code: Code): Uint8Array<ArrayBuffer> {
+  const memory = new Uint8Array(code.length);
+  for (let i = 0; i < code.length; i++) memory[i] = code.charCodeAt(i);
+  return memory;
 }
 
 /** Unsigned LEB128, up to 32 bits. */
-export function unsigned(value: number): number[] {
-  const bytes: number[] = [];
+export function unsigned(value: number): Code {
+  let code = "";
   let rest = value >>> 0;
-  do {
+  for (;;) {
     const low = rest & 0x7f;
     rest >>>= 7;
-    bytes.push(rest === 0 ? low : low | 0x80);
-  } while (rest !== 0);
-  return bytes;
+    if (rest === 0) return code + bytes(low);
+    code += bytes(low | 0x80);
+  }
 }
 
 /** Signed LEB128 of a 32-bit number. Addresses of 2 GiB and above wrap to negative numbers, as i32.const wants them. */
-export function signed(value: number): number[] {
-  const bytes: number[] = [];
+export function signed(value: number): Code {
+  let code = "";
   let rest = value | 0;
   for (;;) {
     const low = rest & 0x7f;
     rest >>= 7;
-    if ((rest === 0 && (low & 0x40) === 0) || (rest === -1 && (low & 0x40) !== 0)) {
-      bytes.push(low);
-      return bytes;
-    }
-    bytes.push(low | 0x80);
+    if ((rest === 0 && (low & 0x40) === 0) || (rest === -1 && (low & 0x40) !== 0)) return code + bytes(low);
+    code += bytes(low | 0x80);
   }
 }
 
 const scratch = new DataView(new ArrayBuffer(8));
+const stored = (size: number): Code => bytes(...new Uint8Array(scratch.buffer, 0, size));
 
 /** Four little-endian bytes of a float32. */
-export function float32(value: number): number[] {
+export function float32(value: number): Code {
   scratch.setFloat32(0, value, true);
-  return [0, 1, 2, 3].map((i) => scratch.getUint8(i));
+  return stored(4);
 }
 
 /** Eight little-endian bytes of a float64. */
-export function float64(value: number): number[] {
+export function float64(value: number): Code {
   scratch.setFloat64(0, value, true);
-  return [0, 1, 2, 3, 4, 5, 6, 7].map((i) => scratch.getUint8(i));
+  return stored(8);
 }
 
 /** Four little-endian bytes of an int32. */
-export function int32(value: number): number[] {
+export function int32(value: number): Code {
   scratch.setInt32(0, value, true);
-  return [0, 1, 2, 3].map((i) => scratch.getUint8(i));
+  return stored(4);
 }
 
-export function text(value: string): number[] {
-  const bytes = [...new TextEncoder().encode(value)];
-  return [...unsigned(bytes.length), ...bytes];
+export function text(value: string): Code {
+  const utf8 = new TextEncoder().encode(value);
+  return unsigned(utf8.length) + bytes(...utf8);
 }
 
 /** A vector: its length, then its items. */
-export const vector = (items: readonly Code[]): Code => [unsigned(items.length), ...items];
+export const vector = (items: readonly Code[]): Code => unsigned(items.length) + items.join("");
 
 /** A section: its number, its size in bytes, its content. */
-export function section(id: number, content: Code): Code {
-  const bytes = flatten(content);
-  return [id, unsigned(bytes.length), bytes];
-}
+export const section = (id: number, content: Code): Code => bytes(id) + unsigned(content.length) + content;

@@ -5,7 +5,7 @@
 import { UserError } from "../../errors.js";
 import type { Backend } from "../contract.js";
 import { hasRelaxedSimd, hasSimd } from "./features.js";
-import { createWasmSession, type WasmSession } from "./session.js";
+import { type CompileModule, createWasmSession, type WasmSession } from "./session.js";
 
 export interface WasmOptions {
   /**
@@ -13,6 +13,11 @@ export interface WasmOptions {
    * behind a flag: `enableRelaxedSimd()` of flags-node.ts. Results differ in the last bits between the two.
    */
   readonly relaxedSimd?: "auto" | "off";
+  /**
+   * How a module is compiled; default `WebAssembly.compile`. V8 first translates quickly into slow code and optimises
+   * what proves busy, so the first steps are slow; `compileOptimized` of flags-node.ts has it optimise at once.
+   */
+  readonly compile?: CompileModule;
   /** Measures the time of each kernel (and slows the run a little); see the session's `profile()`. */
   readonly profile?: boolean;
 }
@@ -30,10 +35,10 @@ export function wasm(options: WasmOptions = {}): WasmBackend {
     async createSession() {
       if (!hasSimd()) throw new UserError("the wasm backend needs WebAssembly SIMD, which this engine does not have");
       const relaxed = options.relaxedSimd !== "off" && hasRelaxedSimd();
-      return createWasmSession(backend, { relaxed, profile: options.profile });
+      return createWasmSession(backend, { relaxed, profile: options.profile, compile: options.compile });
     },
   };
   return backend;
 }
 
-export type { ProfileEntry, WasmSession } from "./session.js";
+export type { CompileModule, ProfileEntry, WasmSession } from "./session.js";

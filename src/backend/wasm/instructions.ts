@@ -2,7 +2,7 @@
  * The instruction set as typed expressions: `f32x4.add(a, b)` is the code that leaves a sum on the stack. An expression
  * is code, not a value: used twice it is computed twice, so what is needed again goes into a local (`f.let`).
  */
-import { type Code, float32, float64, int32, signed, unsigned } from "./encoding.js";
+import { bytes, type Code, float32, float64, int32, signed, unsigned } from "./encoding.js";
 
 export type ValueType = "i32" | "f32" | "f64" | "v128";
 
@@ -17,45 +17,45 @@ export type F32 = Value<"f32">;
 export type F64 = Value<"f64">;
 export type V128 = Value<"v128">;
 
-const value = <T extends ValueType>(type: T, ...code: Code[]): Value<T> => ({ type, code });
+const value = <T extends ValueType>(type: T, code: Code): Value<T> => ({ type, code });
 const unary =
-  <A extends ValueType, R extends ValueType>(result: R, ...opcode: number[]) =>
+  <A extends ValueType, R extends ValueType>(result: R, opcode: Code) =>
   (a: Value<A>): Value<R> =>
-    value(result, a.code, opcode);
+    value(result, a.code + opcode);
 const binary =
-  <A extends ValueType, B extends ValueType, R extends ValueType>(result: R, ...opcode: number[]) =>
+  <A extends ValueType, B extends ValueType, R extends ValueType>(result: R, opcode: Code) =>
   (a: Value<A>, b: Value<B>): Value<R> =>
-    value(result, a.code, b.code, opcode);
+    value(result, a.code + b.code + opcode);
 
 /** An instruction of the vector set: prefix 0xfd and its number. */
-const simd = (opcode: number): number[] => [0xfd, ...unsigned(opcode)];
+const simd = (opcode: number): Code => bytes(0xfd) + unsigned(opcode);
 
 /** Alignment (as a power of two) and constant offset in bytes. The alignment is a hint only; 4 bytes always hold. */
-const memory = (offset: number): number[] => [2, ...unsigned(offset)];
+export const memoryOperand = (offset: number): Code => bytes(2) + unsigned(offset);
 const load =
-  <R extends ValueType>(result: R, ...opcode: number[]) =>
+  <R extends ValueType>(result: R, opcode: Code) =>
   (address: I32, offset = 0): Value<R> =>
-    value(result, address.code, opcode, memory(offset));
+    value(result, address.code + opcode + memoryOperand(offset));
 
 const i = binary<"i32", "i32", "i32">;
 export const i32 = {
-  const: (n: number): I32 => value("i32", [0x41, ...signed(n)]),
-  load: load("i32", 0x28),
-  eqz: unary<"i32", "i32">("i32", 0x45),
-  eq: i("i32", 0x46),
-  ne: i("i32", 0x47),
-  ltS: i("i32", 0x48),
-  ltU: i("i32", 0x49),
-  gtU: i("i32", 0x4b),
-  geU: i("i32", 0x4f),
-  add: i("i32", 0x6a),
-  sub: i("i32", 0x6b),
-  mul: i("i32", 0x6c),
-  and: i("i32", 0x71),
-  or: i("i32", 0x72),
-  xor: i("i32", 0x73),
-  shl: i("i32", 0x74),
-  shrU: i("i32", 0x76),
+  const: (n: number): I32 => value("i32", bytes(0x41) + signed(n)),
+  load: load("i32", bytes(0x28)),
+  eqz: unary<"i32", "i32">("i32", bytes(0x45)),
+  eq: i("i32", bytes(0x46)),
+  ne: i("i32", bytes(0x47)),
+  ltS: i("i32", bytes(0x48)),
+  ltU: i("i32", bytes(0x49)),
+  gtU: i("i32", bytes(0x4b)),
+  geU: i("i32", bytes(0x4f)),
+  add: i("i32", bytes(0x6a)),
+  sub: i("i32", bytes(0x6b)),
+  mul: i("i32", bytes(0x6c)),
+  and: i("i32", bytes(0x71)),
+  or: i("i32", bytes(0x72)),
+  xor: i("i32", bytes(0x73)),
+  shl: i("i32", bytes(0x74)),
+  shrU: i("i32", bytes(0x76)),
 };
 
 /** `base + bytes`, without an addition of nothing. */
@@ -63,100 +63,108 @@ export const plus = (base: I32, bytes: number): I32 => (bytes === 0 ? base : i32
 
 const f = binary<"f32", "f32", "f32">;
 export const f32 = {
-  const: (x: number): F32 => value("f32", [0x43, ...float32(x)]),
-  load: load("f32", 0x2a),
-  convert: unary<"i32", "f32">("f32", 0xb2),
-  ne: binary<"f32", "f32", "i32">("i32", 0x5c),
-  add: f("f32", 0x92),
-  sub: f("f32", 0x93),
-  mul: f("f32", 0x94),
-  div: f("f32", 0x95),
-  max: f("f32", 0x97),
-  demote: unary<"f64", "f32">("f32", 0xb6),
+  const: (x: number): F32 => value("f32", bytes(0x43) + float32(x)),
+  load: load("f32", bytes(0x2a)),
+  convert: unary<"i32", "f32">("f32", bytes(0xb2)),
+  ne: binary<"f32", "f32", "i32">("i32", bytes(0x5c)),
+  add: f("f32", bytes(0x92)),
+  sub: f("f32", bytes(0x93)),
+  mul: f("f32", bytes(0x94)),
+  div: f("f32", bytes(0x95)),
+  max: f("f32", bytes(0x97)),
+  demote: unary<"f64", "f32">("f32", bytes(0xb6)),
 };
 
 export const f64 = {
-  const: (x: number): F64 => value("f64", [0x44, ...float64(x)]),
-  add: binary<"f64", "f64", "f64">("f64", 0xa0),
+  const: (x: number): F64 => value("f64", bytes(0x44) + float64(x)),
+  add: binary<"f64", "f64", "f64">("f64", bytes(0xa0)),
 };
+
+const shuffle = simd(0x0d);
+/** The four bytes of a 32-bit lane, as a shuffle names them. */
+const laneBytes = [0, 1, 2, 3, 4, 5, 6, 7].map((lane) => bytes(4 * lane, 4 * lane + 1, 4 * lane + 2, 4 * lane + 3));
 
 /** Lane tricks of every width. Masks have all bits of a lane set or none. */
 const v = binary<"v128", "v128", "v128">;
 export const v128 = {
-  load: load("v128", ...simd(0x00)),
-  load32Splat: load("v128", ...simd(0x09)),
+  load: load("v128", simd(0x00)),
+  load32Splat: load("v128", simd(0x09)),
   /** The lowest lane from memory, zeros above. */
-  load32Zero: load("v128", ...simd(0x5c)),
+  load32Zero: load("v128", simd(0x5c)),
   /** The two lowest lanes from memory, zeros above. */
-  load64Zero: load("v128", ...simd(0x5d)),
+  load64Zero: load("v128", simd(0x5d)),
   load32Lane: (address: I32, vector: V128, lane: number, offset = 0): V128 =>
-    value("v128", address.code, vector.code, simd(0x56), memory(offset), [lane]),
+    value("v128", address.code + vector.code + simd(0x56) + memoryOperand(offset) + bytes(lane)),
   /** Four 32-bit lanes given by their bits. */
-  const: (bits: readonly [number, number, number, number]): V128 => value("v128", simd(0x0c), bits.map(int32)),
+  const: (bits: readonly [number, number, number, number]): V128 =>
+    value("v128", simd(0x0c) + bits.map(int32).join("")),
   /** Lanes 0–3 come from a, 4–7 from b. */
-  shuffle32: (a: V128, b: V128, lanes: readonly [number, number, number, number]): V128 =>
-    value("v128", a.code, b.code, simd(0x0d), lanes.map((lane) => [4 * lane, 4 * lane + 1, 4 * lane + 2, 4 * lane + 3])),
-  not: unary<"v128", "v128">("v128", ...simd(0x4d)),
-  and: v("v128", ...simd(0x4e)),
+  shuffle32: (a: V128, b: V128, [w, x, y, z]: readonly [number, number, number, number]): V128 =>
+    value("v128", a.code + b.code + shuffle + laneBytes[w]! + laneBytes[x]! + laneBytes[y]! + laneBytes[z]!),
+  not: unary<"v128", "v128">("v128", simd(0x4d)),
+  and: v("v128", simd(0x4e)),
   /** a and not b. */
-  andnot: v("v128", ...simd(0x4f)),
-  or: v("v128", ...simd(0x50)),
-  xor: v("v128", ...simd(0x51)),
+  andnot: v("v128", simd(0x4f)),
+  or: v("v128", simd(0x50)),
+  xor: v("v128", simd(0x51)),
   /** a where the mask's bits are set, b elsewhere. */
-  bitselect: (a: V128, b: V128, mask: V128): V128 => value("v128", a.code, b.code, mask.code, simd(0x52)),
-  anyTrue: unary<"v128", "i32">("i32", ...simd(0x53)),
+  bitselect: (a: V128, b: V128, mask: V128): V128 => value("v128", a.code + b.code + mask.code + simd(0x52)),
+  anyTrue: unary<"v128", "i32">("i32", simd(0x53)),
 };
 
-const shift = (opcode: number) => (a: V128, bits: number): V128 => value("v128", a.code, i32.const(bits).code, simd(opcode));
+const shift =
+  (opcode: number) =>
+  (a: V128, bits: number): V128 =>
+    value("v128", a.code + i32.const(bits).code + simd(opcode));
 export const i32x4 = {
-  splat: unary<"i32", "v128">("v128", ...simd(0x11)),
-  add: v("v128", ...simd(0xae)),
-  sub: v("v128", ...simd(0xb1)),
-  mul: v("v128", ...simd(0xb5)),
-  gtS: v("v128", ...simd(0x3b)),
+  splat: unary<"i32", "v128">("v128", simd(0x11)),
+  add: v("v128", simd(0xae)),
+  sub: v("v128", simd(0xb1)),
+  mul: v("v128", simd(0xb5)),
+  gtS: v("v128", simd(0x3b)),
   shl: shift(0xab),
   shrS: shift(0xac),
   shrU: shift(0xad),
-  minS: v("v128", ...simd(0xb6)),
+  minS: v("v128", simd(0xb6)),
   /** float32 to int32, saturating; NaN gives 0. */
-  truncate: unary<"v128", "v128">("v128", ...simd(0xf8)),
+  truncate: unary<"v128", "v128">("v128", simd(0xf8)),
 };
 
 export const f32x4 = {
-  splat: unary<"f32", "v128">("v128", ...simd(0x13)),
-  lane: (a: V128, lane: number): F32 => value("f32", a.code, simd(0x1f), [lane]),
-  eq: v("v128", ...simd(0x41)),
-  ne: v("v128", ...simd(0x42)),
-  lt: v("v128", ...simd(0x43)),
-  gt: v("v128", ...simd(0x44)),
-  le: v("v128", ...simd(0x45)),
-  ge: v("v128", ...simd(0x46)),
-  floor: unary<"v128", "v128">("v128", ...simd(0x68)),
-  abs: unary<"v128", "v128">("v128", ...simd(0xe0)),
-  neg: unary<"v128", "v128">("v128", ...simd(0xe1)),
-  sqrt: unary<"v128", "v128">("v128", ...simd(0xe3)),
-  add: v("v128", ...simd(0xe4)),
-  sub: v("v128", ...simd(0xe5)),
-  mul: v("v128", ...simd(0xe6)),
-  div: v("v128", ...simd(0xe7)),
+  splat: unary<"f32", "v128">("v128", simd(0x13)),
+  lane: (a: V128, lane: number): F32 => value("f32", a.code + simd(0x1f) + bytes(lane)),
+  eq: v("v128", simd(0x41)),
+  ne: v("v128", simd(0x42)),
+  lt: v("v128", simd(0x43)),
+  gt: v("v128", simd(0x44)),
+  le: v("v128", simd(0x45)),
+  ge: v("v128", simd(0x46)),
+  floor: unary<"v128", "v128">("v128", simd(0x68)),
+  abs: unary<"v128", "v128">("v128", simd(0xe0)),
+  neg: unary<"v128", "v128">("v128", simd(0xe1)),
+  sqrt: unary<"v128", "v128">("v128", simd(0xe3)),
+  add: v("v128", simd(0xe4)),
+  sub: v("v128", simd(0xe5)),
+  mul: v("v128", simd(0xe6)),
+  div: v("v128", simd(0xe7)),
   /** As Math.min and Math.max: NaN wins, −0 < +0. Several machine instructions each. */
-  min: v("v128", ...simd(0xe8)),
-  max: v("v128", ...simd(0xe9)),
+  min: v("v128", simd(0xe8)),
+  max: v("v128", simd(0xe9)),
   /** b < a ? b : a, and a < b ? b : a: one machine instruction; a NaN in `a` wins. */
-  pmin: v("v128", ...simd(0xea)),
-  pmax: v("v128", ...simd(0xeb)),
-  convert: unary<"v128", "v128">("v128", ...simd(0xfa)),
+  pmin: v("v128", simd(0xea)),
+  pmax: v("v128", simd(0xeb)),
+  convert: unary<"v128", "v128">("v128", simd(0xfa)),
   /** a·b + c, rounded once or twice as the machine likes. Needs relaxed SIMD. */
-  relaxedMadd: (a: V128, b: V128, c: V128): V128 => value("v128", a.code, b.code, c.code, simd(0x105)),
+  relaxedMadd: (a: V128, b: V128, c: V128): V128 => value("v128", a.code + b.code + c.code + simd(0x105)),
   /** c − a·b. Needs relaxed SIMD. */
-  relaxedNmadd: (a: V128, b: V128, c: V128): V128 => value("v128", a.code, b.code, c.code, simd(0x106)),
+  relaxedNmadd: (a: V128, b: V128, c: V128): V128 => value("v128", a.code + b.code + c.code + simd(0x106)),
 };
 
 export const f64x2 = {
-  splat: unary<"f64", "v128">("v128", ...simd(0x14)),
-  lane: (a: V128, lane: number): F64 => value("f64", a.code, simd(0x21), [lane]),
+  splat: unary<"f64", "v128">("v128", simd(0x14)),
+  lane: (a: V128, lane: number): F64 => value("f64", a.code + simd(0x21) + bytes(lane)),
   /** The two lowest float32 lanes as float64. */
-  promoteLow: unary<"v128", "v128">("v128", ...simd(0x5f)),
-  add: v("v128", ...simd(0xf0)),
-  mul: v("v128", ...simd(0xf2)),
+  promoteLow: unary<"v128", "v128">("v128", simd(0x5f)),
+  add: v("v128", simd(0xf0)),
+  mul: v("v128", simd(0xf2)),
 };

@@ -13,10 +13,9 @@ import { f32x4, i32x4, type V128, v128 } from "./instructions.js";
 
 type Vector = Local<"v128">;
 
-const LOG2_E = 1.4426950408889634;
 /** ln 2 in two parts: the first has 9 bits, so that n·LN2_HIGH is exact. */
 const LN2_HIGH = 0.693359375;
-const LN2_LOW = -2.12194440054690583e-4;
+const LN2_LOW = Math.LN2 - LN2_HIGH;
 /** Adding 1.5·2²³ rounds to a whole number, and leaves it in the lowest bits. */
 const ROUNDING = 12582912;
 const SIGN = 0x80000000;
@@ -27,13 +26,17 @@ const MIN_NORMAL = 2 ** -126;
 const TINY = 2 ** -24;
 
 /** e^r ≈ 1 + r + r²·(…), |r| ≤ ½ ln 2: 0.05 of a round-off. */
-const EXP = [1, 1, 0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.00836874544620514, 0.0013814539415761828];
+const EXP = [
+  1, 1, 0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.00836874544620514, 0.0013814539415761828,
+];
 /** (e^r − 1 − r)/r²: 0.22 of a round-off of e^r − 1. */
-const EXPM1 = [0.4999999701976776, 0.1666654348373413, 0.04166720062494278, 0.008366547524929047, 0.0013882516650483012];
+const EXPM1 = [
+  0.4999999701976776, 0.1666654348373413, 0.04166720062494278, 0.008366547524929047, 0.0013882516650483012,
+];
 /** (log(1+f) − f + f²/2)/f³, √½ ≤ 1+f < √2: 0.1 of a round-off. */
 const LOG = [
-  0.3333333134651184, -0.2500081956386566, 0.20001226663589478, -0.16623356938362122, 0.14201758801937103, -0.13160182535648346,
-  0.12761574983596802, -0.07634492963552475,
+  0.3333333134651184, -0.2500081956386566, 0.20001226663589478, -0.16623356938362122, 0.14201758801937103,
+  -0.13160182535648346, 0.12761574983596802, -0.07634492963552475,
 ];
 /** erf(x)/x − 1 as a polynomial in x², |x| < 0.9: 0.2 of a round-off. */
 const ERF_NEAR = [
@@ -66,9 +69,15 @@ function polynomial(f: FunctionBuilder, x: Vector, coefficients: readonly number
 }
 
 /** x = n·ln 2 + r. `shifted` holds n + bias in its lowest bits. `scaled`, times `scale`, is x where it is known sooner. */
-function reduceExponent(f: FunctionBuilder, x: Vector, bias = 0, scaled = x, scale = 1): { shifted: Vector; r: Vector } {
+function reduceExponent(
+  f: FunctionBuilder,
+  x: Vector,
+  bias = 0,
+  scaled = x,
+  scale = 1,
+): { shifted: Vector; r: Vector } {
   const shifter = f.constant(ROUNDING + bias);
-  const shifted = f.let(f.madd(scaled, f.constant(LOG2_E * scale), shifter));
+  const shifted = f.let(f.madd(scaled, f.constant(Math.LOG2E * scale), shifter));
   const n = f.let(f32x4.sub(shifted, shifter));
   const r = f.let(f.nmadd(n, f.constant(LN2_LOW), f.nmadd(n, f.constant(LN2_HIGH), x)));
   return { shifted, r };
@@ -94,7 +103,11 @@ export function exp(f: FunctionBuilder, x: Vector): Vector {
 export function expNegative(f: FunctionBuilder, x: V128): Vector {
   const bounded = f.let(f32x4.pmax(x, f.constant(-104)));
   const { shifted, r } = reduceExponent(f, bounded, 64);
-  const scaled = polynomial(f, r, EXP.map((c) => c * 2 ** -64));
+  const scaled = polynomial(
+    f,
+    r,
+    EXP.map((c) => c * 2 ** -64),
+  );
   return f.let(f32x4.mul(scaled, power2(f, shifted)));
 }
 

@@ -7,8 +7,8 @@ import type { ElementType, Kernel, Loop, Program, Statement, View } from "../../
 import { reads, writes } from "../../program/program.js";
 import { type ConstantAddress, createModule, type FunctionBuilder, type FunctionRef, type Local } from "./assembler.js";
 import { emitChain } from "./chain.js";
-import { BYTES, type Argument, type Call, type Emission, type Scratch } from "./emission.js";
-import { f32, i32, type I32 } from "./instructions.js";
+import { type Argument, BYTES, type Call, type Emission, type Scratch } from "./emission.js";
+import { f32, type I32, i32 } from "./instructions.js";
 import { emitFill, emitGather, emitScatter, emitTranspose } from "./moves.js";
 import { emitProduct } from "./products.js";
 import { emitReduce } from "./reduce.js";
@@ -73,7 +73,8 @@ export function emitProgram(request: ModuleRequest): CompiledModule {
 
   const planned = aligned(program.plan.size * BYTES);
   const arena = request.arena(planned + needs.call + needs.program);
-  const scratchAddress = (scratch: Scratch): number => arena + planned + (scratch.lifetime === "call" ? 0 : needs.call) + scratch.offset;
+  const scratchAddress = (scratch: Scratch): number =>
+    arena + planned + (scratch.lifetime === "call" ? 0 : needs.call) + scratch.offset;
   const bufferAddress = (id: number): number => {
     const offset = program.plan.offsets.get(id);
     return buffers.get(id)!.kind === "variable" ? request.variableAddress(id) : arena + offset! * BYTES;
@@ -130,7 +131,8 @@ function emitStep(
 }
 
 function emitStatement(emission: Emission, statement: Statement): Step {
-  if (statement.kind !== "loop") return { kind: "call", call: emitKernel(emission, statement).call, label: statement.label };
+  if (statement.kind !== "loop")
+    return { kind: "call", call: emitKernel(emission, statement).call, label: statement.label };
   const written = new Set(statement.body.flatMap((kernel) => writes(kernel).map((view) => view.buffer)));
   const prepare: Step[] = [];
   const body = statement.body.map((kernel): Step => {
@@ -181,11 +183,14 @@ function checkBounds(program: Program): void {
     const buffer = sizes.get(view.buffer);
     const place = `program "${program.name}", kernel "${label}"`;
     if (!buffer) throw new Error(`${place}: there is no buffer ${view.buffer}`);
-    if (buffer.kind === "temporary" && !program.plan.offsets.has(buffer.id)) throw new Error(`${place}: "${buffer.name}" has no place`);
+    if (buffer.kind === "temporary" && !program.plan.offsets.has(buffer.id))
+      throw new Error(`${place}: "${buffer.name}" has no place`);
     const ends = [view.offset, view.offset + lastStep * view.step];
     const extent = (view.rows - 1) * view.stride + view.columns;
     if (Math.min(...ends) < 0 || Math.max(...ends) + extent > buffer.size) {
-      throw new Error(`${place}: a view of ${view.rows} × ${view.columns} reaches outside "${buffer.name}" (${buffer.size} elements)`);
+      throw new Error(
+        `${place}: a view of ${view.rows} × ${view.columns} reaches outside "${buffer.name}" (${buffer.size} elements)`,
+      );
     }
   };
   const kernel = (item: Kernel, lastStep: number): void => {

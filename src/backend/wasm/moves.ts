@@ -2,9 +2,19 @@
 import type { Fill, Gather, Scatter, Transpose, View } from "../../program/program.js";
 import type { FunctionBuilder } from "./assembler.js";
 import {
-  advance, at, BYTES, type Call, type Emission, forColumns, isDense, moving, type Pointer, times, viewArgument,
+  advance,
+  at,
+  BYTES,
+  type Call,
+  type Emission,
+  forColumns,
+  isDense,
+  moving,
+  type Pointer,
+  times,
+  viewArgument,
 } from "./emission.js";
-import { f32x4, i32, type I32, v128 } from "./instructions.js";
+import { f32x4, type I32, i32, v128 } from "./instructions.js";
 import { transpose4 } from "./tiles.js";
 
 /** The address of a table's row. */
@@ -13,48 +23,66 @@ const rowOf = (f: FunctionBuilder, table: I32, row: I32, view: View): Pointer =>
 
 export function emitGather(emission: Emission, kernel: Gather, label: string): Call {
   const { table, index, out } = kernel;
-  const target = emission.module.function(label, ["i32", "i32", "i32"], undefined, (f, tableStart, indexStart, outStart) => {
-    const number = moving(f, indexStart);
-    const to = moving(f, outStart);
-    times(f, out.rows, () => {
-      const row = f.let(i32.load(number));
-      // A negative index is a large unsigned one.
-      f.if(
-        i32.ltU(row, i32.const(table.rows)),
-        () => {
-          const from = rowOf(f, tableStart, row, table);
-          forColumns(f, out.columns, (offset, constant, lanes) =>
-            f.store(at(to, offset), v128.load(at(from, offset), constant), constant, lanes),
-          );
-        },
-        () => forColumns(f, out.columns, (offset, constant, lanes) => f.store(at(to, offset), f.constant(0), constant, lanes)),
-      );
-      advance(f, number, index.stride * BYTES);
-      advance(f, to, out.stride * BYTES);
-    });
-  });
+  const target = emission.module.function(
+    label,
+    ["i32", "i32", "i32"],
+    undefined,
+    (f, tableStart, indexStart, outStart) => {
+      const number = moving(f, indexStart);
+      const to = moving(f, outStart);
+      times(f, out.rows, () => {
+        const row = f.let(i32.load(number));
+        // A negative index is a large unsigned one.
+        f.if(
+          i32.ltU(row, i32.const(table.rows)),
+          () => {
+            const from = rowOf(f, tableStart, row, table);
+            forColumns(f, out.columns, (offset, constant, lanes) =>
+              f.store(at(to, offset), v128.load(at(from, offset), constant), constant, lanes),
+            );
+          },
+          () =>
+            forColumns(f, out.columns, (offset, constant, lanes) =>
+              f.store(at(to, offset), f.constant(0), constant, lanes),
+            ),
+        );
+        advance(f, number, index.stride * BYTES);
+        advance(f, to, out.stride * BYTES);
+      });
+    },
+  );
   return { target, parameters: [viewArgument(table), viewArgument(index), viewArgument(out)] };
 }
 
 export function emitScatter(emission: Emission, kernel: Scatter, label: string): Call {
   const { input, index, out } = kernel;
-  const target = emission.module.function(label, ["i32", "i32", "i32"], undefined, (f, inputStart, indexStart, outStart) => {
-    fill(f, out, outStart, 0);
-    const number = moving(f, indexStart);
-    const from = moving(f, inputStart);
-    times(f, input.rows, () => {
-      const row = f.let(i32.load(number));
-      f.if(i32.ltU(row, i32.const(out.rows)), () => {
-        const to = rowOf(f, outStart, row, out);
-        forColumns(f, input.columns, (offset, constant, lanes) => {
-          const address = f.let(at(to, offset));
-          f.store(address, f32x4.add(v128.load(address, constant), v128.load(at(from, offset), constant)), constant, lanes);
+  const target = emission.module.function(
+    label,
+    ["i32", "i32", "i32"],
+    undefined,
+    (f, inputStart, indexStart, outStart) => {
+      fill(f, out, outStart, 0);
+      const number = moving(f, indexStart);
+      const from = moving(f, inputStart);
+      times(f, input.rows, () => {
+        const row = f.let(i32.load(number));
+        f.if(i32.ltU(row, i32.const(out.rows)), () => {
+          const to = rowOf(f, outStart, row, out);
+          forColumns(f, input.columns, (offset, constant, lanes) => {
+            const address = f.let(at(to, offset));
+            f.store(
+              address,
+              f32x4.add(v128.load(address, constant), v128.load(at(from, offset), constant)),
+              constant,
+              lanes,
+            );
+          });
         });
+        advance(f, number, index.stride * BYTES);
+        advance(f, from, input.stride * BYTES);
       });
-      advance(f, number, index.stride * BYTES);
-      advance(f, from, input.stride * BYTES);
-    });
-  });
+    },
+  );
   return { target, parameters: [viewArgument(input), viewArgument(index), viewArgument(out)] };
 }
 
@@ -64,7 +92,9 @@ export function emitTranspose(emission: Emission, kernel: Transpose, label: stri
   const target = emission.module.function(label, ["i32", "i32"], undefined, (f, inputStart, outStart) => {
     const block = (from: I32, to: I32, rows: number, columns: number): void => {
       const source = f.let(from);
-      const lines = [0, 1, 2, 3].map((r) => (r < rows ? f.let(v128.load(source, r * input.stride * BYTES)) : f.constant(0)));
+      const lines = [0, 1, 2, 3].map((r) =>
+        r < rows ? f.let(v128.load(source, r * input.stride * BYTES)) : f.constant(0),
+      );
       transpose4(f, lines).forEach((line, c) => {
         if (c < columns) f.store(to, line, c * out.stride * BYTES, rows);
       });
@@ -104,6 +134,8 @@ export function emitFill(emission: Emission, kernel: Fill, label: string): Call 
   const number = new DataView(new ArrayBuffer(4));
   if (emission.typeOf(kernel.out) === "index") number.setInt32(0, kernel.value);
   else number.setFloat32(0, kernel.value);
-  const target = emission.module.function(label, ["i32"], undefined, (f, out) => fill(f, kernel.out, out, number.getInt32(0)));
+  const target = emission.module.function(label, ["i32"], undefined, (f, out) =>
+    fill(f, kernel.out, out, number.getInt32(0)),
+  );
   return { target, parameters: [viewArgument(kernel.out)] };
 }

@@ -81,7 +81,10 @@ function packAlongDepth(f: FunctionBuilder, packing: Packing, source: Pointer, t
         for (let d = 0; d < depths; d++) f.storeLane(place, x, d, offset(d));
         return;
       }
-      const columns = transpose4(f, [0, 1, 2, 3].map((i) => line(i < size ? lane + i : count)));
+      const columns = transpose4(
+        f,
+        [0, 1, 2, 3].map((i) => line(i < size ? lane + i : count)),
+      );
       for (let d = 0; d < depths; d++) f.store(place, columns[d]!, offset(d), size);
     });
   };

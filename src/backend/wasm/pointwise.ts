@@ -4,7 +4,7 @@ import { mix } from "../../graph/random.js";
 import type { Instruction } from "../../program/program.js";
 import type { FunctionBuilder } from "./assembler.js";
 import type { Vector } from "./emission.js";
-import { f32x4, i32x4, i32, type I32, type V128, v128 } from "./instructions.js";
+import { f32x4, type I32, i32, i32x4, type V128, v128 } from "./instructions.js";
 import * as math from "./math.js";
 
 /** One value of a chain, in the forms in which it may be wanted. */
@@ -142,7 +142,13 @@ export function evaluate(
   return values;
 }
 
-function lanesOf(f: FunctionBuilder, instruction: Instruction, values: readonly Lanes[], usedOnce: boolean, random: RandomSource): Lanes {
+function lanesOf(
+  f: FunctionBuilder,
+  instruction: Instruction,
+  values: readonly Lanes[],
+  usedOnce: boolean,
+  random: RandomSource,
+): Lanes {
   if (instruction.op === "constant") {
     const { value } = instruction;
     return floatLanes(f, () => f.constant(value), { constant: Math.fround(value), float: () => f.constant(value) });

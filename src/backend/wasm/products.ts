@@ -12,9 +12,19 @@
 import type { Product } from "../../program/program.js";
 import type { FunctionBuilder } from "./assembler.js";
 import { emitDots } from "./dots.js";
-import { advance, type Argument, BYTES, type Call, type Emission, moving, type Pointer, times, viewArgument } from "./emission.js";
+import {
+  type Argument,
+  advance,
+  BYTES,
+  type Call,
+  type Emission,
+  moving,
+  type Pointer,
+  times,
+  viewArgument,
+} from "./emission.js";
 import { i32, plus } from "./instructions.js";
-import { emitPack, packedBytes, type Packing, panelBytes } from "./packing.js";
+import { emitPack, type Packing, packedBytes, panelBytes } from "./packing.js";
 import { emitTile } from "./tiles.js";
 
 export interface Tuning {
@@ -64,7 +74,8 @@ export function emitProduct(
 /** A total in `count` parts of `size` and a rest: even parts where some divisor is at least half of the greatest size. */
 export function split(total: number, greatest: number): { size: number; count: number; rest: number } {
   if (total <= greatest) return { size: total, count: 1, rest: 0 };
-  for (let size = greatest; 2 * size >= greatest; size--) if (total % size === 0) return { size, count: total / size, rest: 0 };
+  for (let size = greatest; 2 * size >= greatest; size--)
+    if (total % size === 0) return { size, count: total / size, rest: 0 };
   const size = Math.ceil(total / Math.ceil(total / greatest));
   return { size, count: Math.floor(total / size), rest: total % size };
 }
@@ -109,10 +120,22 @@ function planOf(kernel: Product, constantB: boolean, tuning: Tuning): Plan {
     panel,
     restTiles: rest,
     packedA: packA
-      ? { width: tileRows, lanes: blocks.size * tileRows, stride: kernel.a.stride * BYTES, alongDepth: !kernel.transposeA, capacity: depths.size }
+      ? {
+          width: tileRows,
+          lanes: blocks.size * tileRows,
+          stride: kernel.a.stride * BYTES,
+          alongDepth: !kernel.transposeA,
+          capacity: depths.size,
+        }
       : undefined,
     packedB: packB
-      ? { width: panel, lanes: n, stride: kernel.b.stride * BYTES, alongDepth: kernel.transposeB, capacity: constantB ? k : depths.size }
+      ? {
+          width: panel,
+          lanes: n,
+          stride: kernel.b.stride * BYTES,
+          alongDepth: kernel.transposeB,
+          capacity: constantB ? k : depths.size,
+        }
       : undefined,
   };
 }
@@ -126,7 +149,8 @@ function rowTiles(m: number, size: number): { tiles: number; rest: number[] } {
 }
 
 /** Columns of a tile of few rows: 1 × 24 and 2 × 16 read several panels of 8. */
-const restColumns = (rows: number, panel: number): number => Math.max(1, Math.floor((rows === 1 ? 24 : rows === 2 ? 16 : 8) / panel)) * panel;
+const restColumns = (rows: number, panel: number): number =>
+  Math.max(1, Math.floor((rows === 1 ? 24 : rows === 2 ? 16 : 8) / panel)) * panel;
 
 function emitTiled(emission: Emission, kernel: Product, label: string, plan: Plan): ProductCalls {
   const { packedA, packedB, constantB } = plan;

@@ -5,7 +5,19 @@
 import type { Reduce } from "../../program/program.js";
 import type { FunctionBuilder } from "./assembler.js";
 import {
-  advance, at, BYTES, type Call, type Emission, forColumns, isDense, keepLanes, moving, type Pointer, times, type Vector, viewArgument,
+  advance,
+  at,
+  BYTES,
+  type Call,
+  type Emission,
+  forColumns,
+  isDense,
+  keepLanes,
+  moving,
+  type Pointer,
+  times,
+  type Vector,
+  viewArgument,
 } from "./emission.js";
 import { accumulate64, maxLanes, sum64, sumLanes } from "./horizontal.js";
 import { f32, f32x4, type I32, type V128, v128 } from "./instructions.js";
@@ -14,7 +26,9 @@ const ROWS_AT_A_TIME = 8;
 
 export function emitReduce(emission: Emission, kernel: Reduce, label: string): Call {
   const emit = { rows: emitRows, columns: emitColumns, all: kernel.op === "sum" ? emitSum : emitMax }[kernel.axis];
-  const target = emission.module.function(label, ["i32", "i32"], undefined, (f, input, out) => emit(f, kernel, input, out));
+  const target = emission.module.function(label, ["i32", "i32"], undefined, (f, input, out) =>
+    emit(f, kernel, input, out),
+  );
   return { target, parameters: [viewArgument(kernel.input), viewArgument(kernel.out)] };
 }
 
@@ -44,7 +58,9 @@ function emitRows(f: FunctionBuilder, kernel: Reduce, input: Pointer, out: Point
     forColumns(f, columns, (offset, constant, lanes) => {
       const address = f.let(at(from, offset));
       const to = f.let(at(target, offset));
-      const terms = Array.from({ length: rows }, (_, r) => term(f, kernel, v128.load(address, constant + r * rowBytes)));
+      const terms = Array.from({ length: rows }, (_, r) =>
+        term(f, kernel, v128.load(address, constant + r * rowBytes)),
+      );
       if (!begin) terms.unshift(v128.load(to, constant));
       f.store(to, terms.reduce(combine(kernel)), constant, lanes);
     });
@@ -109,4 +125,3 @@ function emitMax(f: FunctionBuilder, kernel: Reduce, input: Pointer, out: Pointe
   forAll(f, kernel, input, (x) => f.set(largest, f32x4.max(largest, x)));
   f.store(out, maxLanes(f, largest), 0, 1);
 }
-

@@ -19,9 +19,13 @@ const BYTES = 4;
 const SMALL = 64;
 const MIB = 2 ** 20;
 
+/** Makes a module of its bytes. */
+export type CompileModule = (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module | Promise<WebAssembly.Module>;
+
 export interface SessionOptions {
   readonly relaxed: boolean;
   readonly profile?: boolean;
+  readonly compile?: CompileModule;
 }
 
 /** Seconds spent in a kernel since the session began. */
@@ -41,15 +45,14 @@ export interface WasmSession extends Session {
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 const MODULES_KEPT = 32;
 
-function compileOnce(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
+async function compileOnce(bytes: Uint8Array<ArrayBuffer>, compile: CompileModule): Promise<WebAssembly.Module> {
   const key = new TextDecoder("latin1").decode(bytes);
-  let module = compiled.get(key);
-  if (!module) {
-    module = WebAssembly.compile(bytes);
-    if (compiled.size >= MODULES_KEPT) compiled.delete(compiled.keys().next().value!);
-    compiled.set(key, module);
-    module.catch(() => compiled.delete(key));
-  }
+  const known = compiled.get(key);
+  if (known) return known;
+  const module = (async () => compile(bytes))();
+  if (compiled.size >= MODULES_KEPT) compiled.delete(compiled.keys().next().value!);
+  compiled.set(key, module);
+  module.catch(() => compiled.delete(key));
   return module;
 }
 
@@ -185,7 +188,7 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
     });
     totals.temporaries += program.plan.size * BYTES;
     totals.code += bytes.length;
-    const module = await compileOnce(bytes);
+    const module = await compileOnce(bytes, options.compile ?? WebAssembly.compile);
     const instance = await WebAssembly.instantiate(module, { host: { memory, mark: marker(labels) } });
     const runProgram = instance.exports.run as () => number;
     let last: RunResult = "done";
@@ -213,7 +216,9 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
   }
 
   let clock = 0;
-  const startClock = (): void => void (clock = performance.now());
+  const startClock = (): void => {
+    clock = performance.now();
+  };
   const marker = (labels: readonly string[]) => (index: number) => {
     const now = performance.now();
     const label = labels[index]!;
@@ -242,7 +247,9 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
       total: memory.buffer.byteLength + totals.code,
     }),
     profile: () =>
-      [...times].map(([label, entry]) => ({ label, ...entry })).sort((one, other) => other.milliseconds - one.milliseconds),
+      [...times]
+        .map(([label, entry]) => ({ label, ...entry }))
+        .sort((one, other) => other.milliseconds - one.milliseconds),
     dispose() {
       disposed = true;
       variables.clear();

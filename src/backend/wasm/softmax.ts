@@ -5,7 +5,18 @@
 import type { CrossEntropy, Softmax, View } from "../../program/program.js";
 import type { FunctionBuilder } from "./assembler.js";
 import {
-  advance, at, BYTES, type Call, type Emission, forColumns, keepLanes, moving, type Pointer, times, type Vector, viewArgument,
+  advance,
+  at,
+  BYTES,
+  type Call,
+  type Emission,
+  forColumns,
+  keepLanes,
+  moving,
+  type Pointer,
+  times,
+  type Vector,
+  viewArgument,
 } from "./emission.js";
 import { maxLanes, sumLanes } from "./horizontal.js";
 import { f32, f32x4, i32, v128 } from "./instructions.js";
@@ -66,7 +77,11 @@ export function emitCrossEntropy(emission: Emission, kernel: CrossEntropy, label
     views.map(() => "i32" as const),
     undefined,
     (f, ...pointers) => {
-      const [logits, index, out] = pointers.slice(0, 3).map((pointer) => moving(f, pointer)) as [Pointer, Pointer, Pointer];
+      const [logits, index, out] = pointers.slice(0, 3).map((pointer) => moving(f, pointer)) as [
+        Pointer,
+        Pointer,
+        Pointer,
+      ];
       const rest = pointers.slice(3);
       const weights = kernel.weights ? rest.shift()! : undefined;
       const scale = kernel.scale ? moving(f, rest.shift()!) : undefined;
@@ -75,8 +90,18 @@ export function emitCrossEntropy(emission: Emission, kernel: CrossEntropy, label
       times(f, kernel.logits.rows, () => {
         // A negative index is a large unsigned one.
         const inside = i32.ltU(i32.load(index), i32.const(kernel.logits.columns));
-        if (scale) f.if(inside, () => emitGradientRow(rows, scale, weightSum), () => clearRow(rows));
-        else f.if(inside, () => emitLossRow(rows), () => f.storeF32(out, f32.const(0)));
+        if (scale)
+          f.if(
+            inside,
+            () => emitGradientRow(rows, scale, weightSum),
+            () => clearRow(rows),
+          );
+        else
+          f.if(
+            inside,
+            () => emitLossRow(rows),
+            () => f.storeF32(out, f32.const(0)),
+          );
         advance(f, logits, kernel.logits.stride * BYTES);
         advance(f, index, kernel.target.stride * BYTES);
         advance(f, out, kernel.out.stride * BYTES);
@@ -164,5 +189,7 @@ function emitGradientRow(rows: Rows, scale: Pointer, weightSum: Vector | undefin
 }
 
 function clearRow({ f, kernel, out }: Rows): void {
-  forColumns(f, kernel.logits.columns, (offset, constant, lanes) => f.store(at(out, offset), f.constant(0), constant, lanes));
+  forColumns(f, kernel.logits.columns, (offset, constant, lanes) =>
+    f.store(at(out, offset), f.constant(0), constant, lanes),
+  );
 }

@@ -1,7 +1,7 @@
 /** Register tiles, the innermost code of matrix products, and the 4 × 4 transpose. */
 import type { FunctionBuilder } from "./assembler.js";
-import { BYTES, LANES, moving, type Pointer, type Vector, VECTOR } from "./emission.js";
-import { i32, type I32, plus, v128 } from "./instructions.js";
+import { BYTES, LANES, moving, type Pointer, VECTOR, type Vector } from "./emission.js";
+import { type I32, i32, plus, v128 } from "./instructions.js";
 
 /** Four rows of four lanes, transposed. */
 export function transpose4(f: FunctionBuilder, rows: readonly Vector[]): Vector[] {

@@ -2,10 +2,11 @@
  * Speed of single kernels beside a bare multiply-add loop measured in the same minutes:
  * `npx tsx test/backend/wasm/bench.ts [part of a name …]`. One core.
  */
-import { emitProgram } from "../../../src/backend/wasm/module.js";
-import { enableRelaxedSimd } from "../../../src/backend/wasm/flags-node.js";
-import type { Instruction, Kernel, Program, Statement, View } from "../../../src/program/program.js";
+
+import { compileOptimized, enableRelaxedSimd } from "../../../src/backend/wasm/flags-node.js";
 import { i32 } from "../../../src/backend/wasm/instructions.js";
+import { emitProgram } from "../../../src/backend/wasm/module.js";
+import type { Instruction, Kernel, Program, Statement, View } from "../../../src/program/program.js";
 import { build } from "./emit.js";
 
 enableRelaxedSimd();
@@ -33,7 +34,8 @@ const seconds = (call: () => void): number => {
   return (performance.now() - before) / 1000;
 };
 
-const quantile = (numbers: number[], q: number): number => numbers.sort((x, y) => x - y)[Math.floor(q * (numbers.length - 1))]!;
+const quantile = (numbers: number[], q: number): number =>
+  numbers.sort((x, y) => x - y)[Math.floor(q * (numbers.length - 1))]!;
 
 /** Seconds of a call and the peak in operations a second, taken in turns: nearly the best of each, since the host swings. */
 export function measure(call: () => void, duration = 1000): { seconds: number; peak: number } {
@@ -48,9 +50,11 @@ export function measure(call: () => void, duration = 1000): { seconds: number; p
   const until = performance.now() + duration;
   while (performance.now() < until) {
     for (let i = 0; i < 4; i++) peaks.push(seconds(peak.call));
-    calls.push(seconds(() => {
-      for (let i = 0; i < repeats; i++) call();
-    }) / repeats);
+    calls.push(
+      seconds(() => {
+        for (let i = 0; i < repeats; i++) call();
+      }) / repeats,
+    );
   }
   return { seconds: quantile(calls, 0.02), peak: peak.operations / quantile(peaks, 0.02) };
 }
@@ -68,7 +72,14 @@ export function prepare(sizes: readonly number[], statements: readonly Statement
   const constants = new Map<number, number>();
   const program: Program = {
     name: "bench",
-    buffers: sizes.map((size, id) => ({ id, size, type: "float", name: `b${id}`, kind: "variable", variable: { name: `b${id}`, shape: [size], type: "float" } })),
+    buffers: sizes.map((size, id) => ({
+      id,
+      size,
+      type: "float",
+      name: `b${id}`,
+      kind: "variable",
+      variable: { name: `b${id}`, shape: [size], type: "float" },
+    })),
     compute: statements,
     guards: [],
     commit: [],
@@ -90,7 +101,7 @@ export function prepare(sizes: readonly number[], statements: readonly Statement
     const numbers = new Float32Array(memory.buffer, address, sizes[id]);
     for (let i = 0; i < numbers.length; i++) numbers[i] = Math.sin(i * 1.7 + id) * 0.1;
   });
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { host: { memory } });
+  const instance = new WebAssembly.Instance(compileOptimized(bytes), { host: { memory } });
   return instance.exports.run as () => void;
 }
 
@@ -116,7 +127,13 @@ interface Measure {
 
 /** Steps of a loop: short, so that a call often runs undisturbed. */
 const T = 2;
-function product(name: string, m: number, n: number, k: number, form: { loop?: boolean; transposeA?: boolean; transposeB?: boolean }): Measure {
+function product(
+  name: string,
+  m: number,
+  n: number,
+  k: number,
+  form: { loop?: boolean; transposeA?: boolean; transposeB?: boolean },
+): Measure {
   const { loop = false, transposeA = false, transposeB = false } = form;
   const steps = loop ? T : 1;
   const kernel = named("product", {
@@ -142,7 +159,9 @@ function lstmCell(N: number, H: number): Measure {
   const bias = (i: number) => view(1, 1, H, { offset: i * H });
   const code: Instruction[] = [];
   const add = (instruction: Instruction): number => 9 + code.push(instruction) - 1;
-  const gates = [0, 1, 2, 3].map((i) => add({ op: i === 2 ? "tanh" : "sigmoid", args: [add({ op: "add", args: [i, 4 + i] })] }));
+  const gates = [0, 1, 2, 3].map((i) =>
+    add({ op: i === 2 ? "tanh" : "sigmoid", args: [add({ op: "add", args: [i, 4 + i] })] }),
+  );
   const [i, f, g, o] = gates as [number, number, number, number];
   const next = add({ op: "add", args: [add({ op: "mul", args: [f, 8] }), add({ op: "mul", args: [i, g] })] });
   const squashed = add({ op: "tanh", args: [next] });
@@ -215,7 +234,13 @@ function adam(size: number): Measure {
       { value: 16, to: full(3), flush: true },
     ],
   });
-  return { name: `chain adam ${size}`, sizes: [size, size, size, size, 1], statements: [kernel], work: size, perElement: true };
+  return {
+    name: `chain adam ${size}`,
+    sizes: [size, size, size, size, 1],
+    statements: [kernel],
+    work: size,
+    perElement: true,
+  };
 }
 
 /** Time-rows (T·N): 2500 in char-lstm-128; on a busy machine a shorter call more often runs undisturbed. */

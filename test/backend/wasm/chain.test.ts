@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { randomKey, randomUniform } from "../../../src/graph/random.js";
-import { binaryNames, unaryNames } from "../../../src/graph/pointwise.js";
 import { enableRelaxedSimd } from "../../../src/backend/wasm/flags-node.js";
+import { binaryNames, unaryNames } from "../../../src/graph/pointwise.js";
+import { randomKey, randomUniform } from "../../../src/graph/random.js";
 import type { Instruction, View } from "../../../src/program/program.js";
 import { kernel, loop, noise, workbench } from "./workbench.js";
 
@@ -45,7 +45,10 @@ for (const relaxedSimd of ["auto", "off"] as const) {
         const out = bench.matrix("out", 1, size);
         const run = await bench.run([chain(1, size, [a, b], [{ op, args: [0, 1] }], [[2, out]])], { wasm });
         // The sign of zero, too.
-        const functions: Partial<Record<typeof op, (x: number, y: number) => number>> = { max: Math.max, min: Math.min };
+        const functions: Partial<Record<typeof op, (x: number, y: number) => number>> = {
+          max: Math.max,
+          min: Math.min,
+        };
         const exact = functions[op];
         if (!exact) return;
         const got = run.outputs.get(out.buffer)!;
@@ -59,13 +62,20 @@ for (const relaxedSimd of ["auto", "off"] as const) {
       it(`${op} beside a constant`, async () => {
         const edges = [0, -0, 1, -1, 0.5, 2, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
         for (const value of edges) {
-          for (const args of [[0, 1], [1, 0]]) {
+          for (const args of [
+            [0, 1],
+            [1, 0],
+          ]) {
             const bench = workbench();
             const x = bench.matrix("x", 1, edges.length, { data: (i) => edges[i % edges.length]! });
             const out = bench.matrix("out", 1, edges.length);
-            const code: Instruction[] = [{ op: "constant", value }, { op, args }];
+            const code: Instruction[] = [
+              { op: "constant", value },
+              { op, args },
+            ];
             const { outputs } = await bench.run([chain(1, edges.length, [x], code, [[2, out]])], { wasm });
-            edges.forEach((edge, i) => expect(outputs.get(out.buffer)![i], `${op}(${edge}, ${value})`).toBe(Math[op](edge, value)));
+            for (const [i, edge] of edges.entries())
+              expect(outputs.get(out.buffer)![i], `${op}(${edge}, ${value})`).toBe(Math[op](edge, value));
           }
         }
       });
@@ -74,7 +84,9 @@ for (const relaxedSimd of ["auto", "off"] as const) {
     it("select never leaks the other branch, and takes NaN for true", async () => {
       const bench = workbench();
       const condition = bench.matrix("condition", 1, 6, { data: (i) => [0, 1, -0, Number.NaN, 2 ** -149, 0][i] ?? 0 });
-      const a = bench.matrix("a", 1, 6, { data: (i) => [Number.NaN, 1, Number.NaN, 3, 4, Number.POSITIVE_INFINITY][i] ?? 0 });
+      const a = bench.matrix("a", 1, 6, {
+        data: (i) => [Number.NaN, 1, Number.NaN, 3, 4, Number.POSITIVE_INFINITY][i] ?? 0,
+      });
       const b = bench.matrix("b", 1, 6, { data: (i) => [5, Number.NaN, 6, Number.NaN, Number.NaN, 7][i] ?? 0 });
       const out = bench.matrix("out", 1, 6);
       await bench.run([chain(1, 6, [condition, a, b], [{ op: "select", args: [0, 1, 2] }], [[3, out]])], { wasm });
@@ -92,7 +104,15 @@ for (const relaxedSimd of ["auto", "off"] as const) {
         { op: "select", args: [2, 0, 1] },
         { op: "add", args: [3, 4] },
       ];
-      await bench.run([chain(3, 7, [x, y], code, [[5, out], [2, mask]])], { wasm });
+      await bench.run(
+        [
+          chain(3, 7, [x, y], code, [
+            [5, out],
+            [2, mask],
+          ]),
+        ],
+        { wasm },
+      );
     });
 
     it("fuses products into sums and differences, and keeps those used twice", async () => {
@@ -111,7 +131,17 @@ for (const relaxedSimd of ["auto", "off"] as const) {
         { op: "mul", args: [2, 2] }, // 11, used once
         { op: "add", args: [1, 11] }, // 12
       ];
-      await bench.run([chain(5, 9, [a, b, c], code, [[7, outs[0]!], [8, outs[1]!], [10, outs[2]!], [12, outs[3]!]])], { wasm });
+      await bench.run(
+        [
+          chain(5, 9, [a, b, c], code, [
+            [7, outs[0]!],
+            [8, outs[1]!],
+            [10, outs[2]!],
+            [12, outs[3]!],
+          ]),
+        ],
+        { wasm },
+      );
     });
 
     it("reads rows, columns, single numbers and periods beside full matrices", async () => {
@@ -153,7 +183,15 @@ for (const relaxedSimd of ["auto", "off"] as const) {
           { op: "mul", args: [2, 3] },
         ];
         // Onto a load, and onto another slice.
-        await bench.run([chain(5, columns, [gate(0), gate(2)], code, [[4, gate(1)], [2, gate(0)]])], { wasm });
+        await bench.run(
+          [
+            chain(5, columns, [gate(0), gate(2)], code, [
+              [4, gate(1)],
+              [2, gate(0)],
+            ]),
+          ],
+          { wasm },
+        );
       }
     });
 
@@ -164,7 +202,8 @@ for (const relaxedSimd of ["auto", "off"] as const) {
           const [T, N] = [5, 3];
           const x = bench.matrix("x", N, columns, { step: N * columns, steps: T });
           const states = bench.buffer("states", (T + 1) * N * columns);
-          const at = (offset: number) => bench.view(states, N, columns, { offset: offset * N * columns, step: N * columns });
+          const at = (offset: number) =>
+            bench.view(states, N, columns, { offset: offset * N * columns, step: N * columns });
           const [from, to] = reverse ? [at(1), at(0)] : [at(0), at(1)];
           const code: Instruction[] = [
             { op: "constant", value: 0.7 },
@@ -178,7 +217,13 @@ for (const relaxedSimd of ["auto", "off"] as const) {
     });
 
     it("draws the random numbers of graph/random.ts, bit for bit", async () => {
-      for (const [rows, columns, gap] of [[1, 1, 0], [3, 7, 0], [4, 8, 0], [3, 7, 2], [6, 65, 1]] as const) {
+      for (const [rows, columns, gap] of [
+        [1, 1, 0],
+        [3, 7, 0],
+        [4, 8, 0],
+        [3, 7, 2],
+        [6, 65, 1],
+      ] as const) {
         const bench = workbench();
         const T = 3;
         const seed = bench.matrix("seed", 1, 1, { data: () => 20240611, type: "index" });
@@ -189,7 +234,10 @@ for (const relaxedSimd of ["auto", "off"] as const) {
           { op: "random", key: 17, seed: 0 },
           { op: "random", key: 4000000000, seed: 0 },
         ];
-        const draw = chain(rows, columns, [seed], code, [[1, out], [2, other]]);
+        const draw = chain(rows, columns, [seed], code, [
+          [1, out],
+          [2, other],
+        ]);
         const { outputs } = await bench.run([loop(T, true, [draw])], { wasm, tolerance: 0 });
         const key = randomKey(20240611, 17);
         for (let t = 0; t < T; t++) {
@@ -214,16 +262,49 @@ for (const relaxedSimd of ["auto", "off"] as const) {
         { op: "constant", value: 1 },
         { op: "add", args: [0, 3] },
       ];
-      await bench.run([chain(4, 3, [index, limit], code, [[2, mask], [4, next]])], { wasm });
+      await bench.run(
+        [
+          chain(4, 3, [index, limit], code, [
+            [2, mask],
+            [4, next],
+          ]),
+        ],
+        { wasm },
+      );
     });
 
     it("flushes denormal numbers where it is told to, and keeps NaN", async () => {
-      const numbers = [2 ** -149, -(2 ** -130), 2 ** -126, -(2 ** -126), 0, -0, Number.NaN, Number.POSITIVE_INFINITY, 1, -(2 ** -127)];
+      const numbers = [
+        2 ** -149,
+        -(2 ** -130),
+        2 ** -126,
+        -(2 ** -126),
+        0,
+        -0,
+        Number.NaN,
+        Number.POSITIVE_INFINITY,
+        1,
+        -(2 ** -127),
+      ];
       const bench = workbench();
       const x = bench.matrix("x", 1, numbers.length, { data: (i) => numbers[i] ?? 0 });
       const kept = bench.matrix("kept", 1, numbers.length);
       const flushed = bench.matrix("flushed", 1, numbers.length);
-      const { outputs } = await bench.run([chain(1, numbers.length, [x], [], [[0, kept], [0, flushed, true]])], { wasm, tolerance: 0 });
+      const { outputs } = await bench.run(
+        [
+          chain(
+            1,
+            numbers.length,
+            [x],
+            [],
+            [
+              [0, kept],
+              [0, flushed, true],
+            ],
+          ),
+        ],
+        { wasm, tolerance: 0 },
+      );
       numbers.forEach((number, i) => {
         expect(outputs.get(kept.buffer)![i]).toBe(number);
         expect(outputs.get(flushed.buffer)![i]).toBe(Math.abs(number) < 2 ** -126 ? 0 : number);

@@ -1,4 +1,9 @@
-import { createModule, type FunctionBuilder, type Local, type ModuleBuilder } from "../../../src/backend/wasm/assembler.js";
+import {
+  createModule,
+  type FunctionBuilder,
+  type Local,
+  type ModuleBuilder,
+} from "../../../src/backend/wasm/assembler.js";
 import { i32, v128 } from "../../../src/backend/wasm/instructions.js";
 
 /** Builds one module by hand, with constants in the first 16 KiB of its memory. */

@@ -1,6 +1,7 @@
 /** Every kernel as the plainest float64 loop: what the wasm kernels are held against. */
-import type { Kernel, Loop, Program, Statement, View } from "../../../src/program/program.js";
+
 import { randomKey, randomUniform } from "../../../src/graph/random.js";
+import type { Kernel, Loop, Program, Statement, View } from "../../../src/program/program.js";
 
 type Memory = Map<number, Float64Array>;
 
@@ -9,7 +10,9 @@ function accessor(memory: Memory, view: View, t: number) {
   const index = (r: number, c: number): number => view.offset + t * view.step + r * view.stride + c;
   return {
     get: (r: number, c: number): number => data[index(r, c)]!,
-    set: (r: number, c: number, x: number): void => void (data[index(r, c)] = x),
+    set: (r: number, c: number, x: number): void => {
+      data[index(r, c)] = x;
+    },
   };
 }
 
@@ -114,7 +117,7 @@ function carryOut(memory: Memory, kernel: Kernel, t: number): void {
     case "softmax":
       for (let r = 0; r < kernel.input.rows; r++) {
         const row = logSoftmaxRow(rowOf(kernel.input, r));
-        row.forEach((x, c) => on(kernel.out).set(r, c, kernel.log ? x : Math.exp(x)));
+        for (const [c, x] of row.entries()) on(kernel.out).set(r, c, kernel.log ? x : Math.exp(x));
       }
       return;
     case "crossEntropy": {
@@ -126,11 +129,16 @@ function carryOut(memory: Memory, kernel: Kernel, t: number): void {
         const w = weights ? rowOf(weights, 0) : new Array<number>(V).fill(1);
         const q = w.map((wj, j) => (inside ? (j === y ? wj * (1 - smoothing) : 0) + (wj * smoothing) / V : 0));
         const lp = logSoftmaxRow(rowOf(logits, r));
-        if (!scale) on(out).set(r, 0, q.reduce((sum, qj, j) => sum - qj * lp[j]!, 0));
+        if (!scale)
+          on(out).set(
+            r,
+            0,
+            q.reduce((sum, qj, j) => sum - qj * lp[j]!, 0),
+          );
         else {
           const s = on(scale).get(scale.rows === 1 ? 0 : r, 0);
           const total = q.reduce((sum, qj) => sum + qj, 0);
-          q.forEach((qj, j) => on(out).set(r, j, s * (Math.exp(lp[j]!) * total - qj)));
+          for (const [j, qj] of q.entries()) on(out).set(r, j, s * (Math.exp(lp[j]!) * total - qj));
         }
       }
       return;
@@ -144,7 +152,8 @@ function carryOut(memory: Memory, kernel: Kernel, t: number): void {
       }
       return;
     case "scatter":
-      for (let r = 0; r < kernel.out.rows; r++) for (let c = 0; c < kernel.out.columns; c++) on(kernel.out).set(r, c, 0);
+      for (let r = 0; r < kernel.out.rows; r++)
+        for (let c = 0; c < kernel.out.columns; c++) on(kernel.out).set(r, c, 0);
       for (let r = 0; r < kernel.input.rows; r++) {
         const row = on(kernel.index).get(r, 0);
         if (row < 0 || row >= kernel.out.rows) continue;
@@ -159,7 +168,8 @@ function carryOut(memory: Memory, kernel: Kernel, t: number): void {
       }
       return;
     case "fill":
-      for (let r = 0; r < kernel.out.rows; r++) for (let c = 0; c < kernel.out.columns; c++) on(kernel.out).set(r, c, kernel.value);
+      for (let r = 0; r < kernel.out.rows; r++)
+        for (let c = 0; c < kernel.out.columns; c++) on(kernel.out).set(r, c, kernel.value);
       return;
   }
 }

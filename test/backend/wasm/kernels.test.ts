@@ -6,7 +6,8 @@ enableRelaxedSimd();
 
 const sizes = [1, 3, 4, 7, 8, 65];
 const everyShape = async (body: (rows: number, columns: number, gap: number) => Promise<unknown>): Promise<void> => {
-  for (const rows of [1, 3, 9, 34]) for (const columns of sizes) for (const gap of [0, 3]) await body(rows, columns, gap);
+  for (const rows of [1, 3, 9, 34])
+    for (const columns of sizes) for (const gap of [0, 3]) await body(rows, columns, gap);
 };
 
 for (const relaxedSimd of ["auto", "off"] as const) {
@@ -19,12 +20,23 @@ for (const relaxedSimd of ["auto", "off"] as const) {
             everyShape(async (rows, columns, gap) => {
               const bench = workbench();
               const input = bench.matrix("input", rows, columns, { stride: columns + gap });
-              const out = axis === "all" ? bench.matrix("out", 1, 1) : bench.matrix("out", rows, 1, { stride: 1 + gap });
+              const out =
+                axis === "all" ? bench.matrix("out", 1, 1) : bench.matrix("out", rows, 1, { stride: 1 + gap });
               await bench.run([kernel({ kind: "reduce", op, axis, square, input, out })], { wasm });
             }));
         }
         it(`${op} of ${square ? "squares of " : ""}rows, with periods`, async () => {
-          for (const [rows, period] of [[1, 1], [5, 1], [8, 1], [9, 1], [100, 1], [100, 4], [12, 12], [51, 3], [17, 17]] as const) {
+          for (const [rows, period] of [
+            [1, 1],
+            [5, 1],
+            [8, 1],
+            [9, 1],
+            [100, 1],
+            [100, 4],
+            [12, 12],
+            [51, 3],
+            [17, 17],
+          ] as const) {
             for (const columns of sizes) {
               const bench = workbench();
               const input = bench.matrix("input", rows, columns, { stride: columns + 2 });
@@ -40,7 +52,12 @@ for (const relaxedSimd of ["auto", "off"] as const) {
       for (const axis of ["rows", "columns", "all"] as const) {
         const bench = workbench();
         const input = bench.matrix("input", 5, 7, { data: (i) => (i === 17 ? Number.NaN : i) });
-        const out = axis === "rows" ? bench.matrix("out", 1, 7) : axis === "columns" ? bench.matrix("out", 5, 1) : bench.matrix("out", 1, 1);
+        const out =
+          axis === "rows"
+            ? bench.matrix("out", 1, 7)
+            : axis === "columns"
+              ? bench.matrix("out", 5, 1)
+              : bench.matrix("out", 1, 1);
         await bench.run([kernel({ kind: "reduce", op: "max", axis, square: false, input, out })], { wasm });
       }
     });
@@ -49,7 +66,10 @@ for (const relaxedSimd of ["auto", "off"] as const) {
       const bench = workbench();
       const input = bench.matrix("input", 1000, 1000, { data: () => 0.1 });
       const out = bench.matrix("out", 1, 1);
-      await bench.run([kernel({ kind: "reduce", op: "sum", axis: "all", square: false, input, out })], { wasm, tolerance: 1e-7 });
+      await bench.run([kernel({ kind: "reduce", op: "sum", axis: "all", square: false, input, out })], {
+        wasm,
+        tolerance: 1e-7,
+      });
     });
   });
 
@@ -58,14 +78,20 @@ for (const relaxedSimd of ["auto", "off"] as const) {
       it(log ? "log-softmax" : "softmax", () =>
         everyShape(async (rows, columns, gap) => {
           const bench = workbench();
-          const input = bench.matrix("input", rows, columns, { stride: columns + gap, data: (i) => ((i * 37) % 101) / 5 - 10 });
+          const input = bench.matrix("input", rows, columns, {
+            stride: columns + gap,
+            data: (i) => ((i * 37) % 101) / 5 - 10,
+          });
           const out = bench.matrix("out", rows, columns, { stride: columns + gap });
           await bench.run([kernel({ kind: "softmax", log, input, out })], { wasm });
-        }));
+        }),
+      );
 
       it(`${log ? "log-softmax" : "softmax"} of large numbers, in place`, async () => {
         const bench = workbench();
-        const input = bench.matrix("input", 3, 6, { data: (i) => (i % 2 === 0 ? 1e30 : -1e30) * (i % 5 === 0 ? 1 : 0) + i * 100 });
+        const input = bench.matrix("input", 3, 6, {
+          data: (i) => (i % 2 === 0 ? 1e30 : -1e30) * (i % 5 === 0 ? 1 : 0) + i * 100,
+        });
         await bench.run([kernel({ kind: "softmax", log, input, out: input })], { wasm });
       });
     }
@@ -79,11 +105,21 @@ for (const relaxedSimd of ["auto", "off"] as const) {
               const bench = workbench();
               const logits = bench.matrix("logits", rows, V, { stride: V + gap, data: (i) => ((i * 31) % 17) / 3 - 2 });
               // Every class, and some outside.
-              const target = bench.matrix("target", rows, 1, { stride: 1 + gap, type: "index", data: (i) => ((i * 7) % (V + 2)) - 1 });
+              const target = bench.matrix("target", rows, 1, {
+                stride: 1 + gap,
+                type: "index",
+                data: (i) => ((i * 7) % (V + 2)) - 1,
+              });
               const weights = weighted ? bench.matrix("weights", 1, V, { data: (i) => 0.5 + (i % 3) }) : undefined;
-              const scale = scaled ? bench.matrix("scale", scaled === "one" ? 1 : rows, 1, { data: (i) => 0.3 + (i % 3) }) : undefined;
-              const out = scale ? bench.matrix("out", rows, V, { stride: V + gap }) : bench.matrix("out", rows, 1, { stride: 1 + gap });
-              await bench.run([kernel({ kind: "crossEntropy", logits, target, weights, smoothing, scale, out })], { wasm });
+              const scale = scaled
+                ? bench.matrix("scale", scaled === "one" ? 1 : rows, 1, { data: (i) => 0.3 + (i % 3) })
+                : undefined;
+              const out = scale
+                ? bench.matrix("out", rows, V, { stride: V + gap })
+                : bench.matrix("out", rows, 1, { stride: 1 + gap });
+              await bench.run([kernel({ kind: "crossEntropy", logits, target, weights, smoothing, scale, out })], {
+                wasm,
+              });
             }));
         }
       }

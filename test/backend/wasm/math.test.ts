@@ -57,17 +57,19 @@ function ulpError(got: number, exact: number): number {
   if (Object.is(got, rounded)) return 0;
   if (Number.isNaN(got) || Number.isNaN(exact)) return Number.POSITIVE_INFINITY;
   // One step past the largest float is infinity: within bounds exactly where rounding is in doubt.
-  if (!Number.isFinite(got)) return Math.abs(exact) > 3.402823e38 && got > 0 === exact > 0 ? 1 : Number.POSITIVE_INFINITY;
-  if (!Number.isFinite(rounded)) return Math.abs(got) > 3.402823e38 && got > 0 === exact > 0 ? 1 : Number.POSITIVE_INFINITY;
+  if (!Number.isFinite(got))
+    return Math.abs(exact) > 3.402823e38 && got > 0 === exact > 0 ? 1 : Number.POSITIVE_INFINITY;
+  if (!Number.isFinite(rounded))
+    return Math.abs(got) > 3.402823e38 && got > 0 === exact > 0 ? 1 : Number.POSITIVE_INFINITY;
   if (got === 0 && rounded === 0) return Number.POSITIVE_INFINITY;
   return Math.abs(got - exact) / ulp(exact);
 }
 
 /** Bit patterns worth trying one by one. */
 const neighbourhoods = [
-  0, 0x00800000, 0x33800000, 0x33000000, 0x3eb17218, 0x3e800000, 0x3f000000, 0x3f3504f3, 0x3f666666, 0x3f800000, 0x3f851592,
-  0x3fb504f3, 0x40000000, 0x40800000, 0x41200000, 0x41100000, 0x41900000, 0x42b17218, 0x42aeac50, 0x42cff1b5, 0x42d00000,
-  0x7f800000, 0x7fc00000, 0x7fffffff,
+  0, 0x00800000, 0x33800000, 0x33000000, 0x3eb17218, 0x3e800000, 0x3f000000, 0x3f3504f3, 0x3f666666, 0x3f800000,
+  0x3f851592, 0x3fb504f3, 0x40000000, 0x40800000, 0x41200000, 0x41100000, 0x41900000, 0x42b17218, 0x42aeac50,
+  0x42cff1b5, 0x42d00000, 0x7f800000, 0x7fc00000, 0x7fffffff,
 ].flatMap((pattern) => [pattern, (pattern | 0x80000000) >>> 0]);
 
 function* patterns(): Generator<number> {
@@ -75,7 +77,10 @@ function* patterns(): Generator<number> {
   for (let pattern = 0; pattern < 2 ** 32; pattern += STRIDE) yield pattern;
 }
 
-function worst(relaxed: boolean, { emit, exact }: (typeof functions)[number]): { error: number; at: number; got: number } {
+function worst(
+  relaxed: boolean,
+  { emit, exact }: (typeof functions)[number],
+): { error: number; at: number; got: number } {
   const { run, input, output } = elementwise(relaxed, emit);
   const inputBits = new Uint32Array(input.buffer, input.byteOffset, CHUNK);
   const result = { error: 0, at: 0, got: 0 };
@@ -104,9 +109,12 @@ describe("elementary functions over the whole float32 range", () => {
 
   for (const relaxed of [false, true]) {
     for (const fn of functions) {
-      it(`${fn.name}: at most 4 ULP, ${relaxed ? "fused" : "plain"} multiply-add`, { timeout: exhaustive ? 3_600_000 : 60_000 }, () => {
+      it(`${fn.name}: at most 4 ULP, ${relaxed ? "fused" : "plain"} multiply-add`, {
+        timeout: exhaustive ? 3_600_000 : 60_000,
+      }, () => {
         const { error, at, got } = worst(relaxed, fn);
-        if (process.env.SHOW_ERRORS) console.log(`${fn.name} ${relaxed ? "fused" : "plain"}: ${error.toFixed(2)} ULP at ${at}`);
+        if (process.env.SHOW_ERRORS)
+          console.log(`${fn.name} ${relaxed ? "fused" : "plain"}: ${error.toFixed(2)} ULP at ${at}`);
         expect(error, `${fn.name}(${at}) = ${got}, should be ${fn.exact(at)}`).toBeLessThanOrEqual(4);
       });
     }
@@ -116,7 +124,19 @@ describe("elementary functions over the whole float32 range", () => {
     for (const relaxed of [false, true]) {
       for (const { name, emit, exact } of functions) {
         const { run, input, output } = elementwise(relaxed, emit);
-        const edges = [0, -0, Infinity, -Infinity, NaN, 1, -1, 2 ** -149, -(2 ** -149), 3.4028234663852886e38, -3.4028234663852886e38];
+        const edges = [
+          0,
+          -0,
+          Infinity,
+          -Infinity,
+          NaN,
+          1,
+          -1,
+          2 ** -149,
+          -(2 ** -149),
+          3.4028234663852886e38,
+          -3.4028234663852886e38,
+        ];
         input.set(edges);
         run();
         for (const [i, x] of edges.entries()) {
@@ -131,7 +151,11 @@ describe("elementary functions over the whole float32 range", () => {
 
   it("tanh and erf stay within ±1, sigmoid within 0 and 1", () => {
     for (const relaxed of [false, true]) {
-      for (const [emit, low] of [[math.tanh, -1], [math.erf, -1], [math.sigmoid, 0]] as const) {
+      for (const [emit, low] of [
+        [math.tanh, -1],
+        [math.erf, -1],
+        [math.sigmoid, 0],
+      ] as const) {
         const { run, input, output } = elementwise(relaxed, emit);
         for (let i = 0; i < CHUNK; i++) input[i] = (i / CHUNK - 0.5) * 40;
         run();

@@ -62,14 +62,27 @@ for (const relaxedSimd of ["auto", "off"] as const) {
       });
 
       it(`${name}: accumulated, between other columns`, async () => {
-        for (const [m, n, k] of [[2, 5, 9], [25, 24, 33], [9, 33, 130], [50, 31, 6], [1, 50, 64], [33, 1, 17], [5, 2, 40]] as const) {
+        for (const [m, n, k] of [
+          [2, 5, 9],
+          [25, 24, 33],
+          [9, 33, 130],
+          [50, 31, 6],
+          [1, 50, 64],
+          [33, 1, 17],
+          [5, 2, 40],
+        ] as const) {
           const bench = workbench();
           await bench.run([kernel(product(bench, { m, n, k, ...form, accumulate: true, gap: 5 }))], { wasm });
         }
       });
 
       it(`${name}: depths and rows of many blocks`, async () => {
-        for (const [m, n, k] of [[37, 20, 1031], [12, 20, 1300], [523, 9, 70], [1, 9, 1100]] as const) {
+        for (const [m, n, k] of [
+          [37, 20, 1031],
+          [12, 20, 1300],
+          [523, 9, 70],
+          [1, 9, 1100],
+        ] as const) {
           for (const accumulate of [false, true]) {
             const bench = workbench();
             await bench.run([kernel(product(bench, { m, n, k, ...form, accumulate }))], { wasm, tolerance: 1e-5 });
@@ -78,7 +91,13 @@ for (const relaxedSimd of ["auto", "off"] as const) {
       });
 
       it(`${name}: in a loop, where B is packed before it`, async () => {
-        for (const [m, n, k] of [[1, 65, 16], [3, 7, 5], [4, 8, 8], [25, 33, 19], [6, 40, 530]] as const) {
+        for (const [m, n, k] of [
+          [1, 65, 16],
+          [3, 7, 5],
+          [4, 8, 8],
+          [25, 33, 19],
+          [6, 40, 530],
+        ] as const) {
           for (const reverse of [false, true]) {
             const bench = workbench();
             const moving = product(bench, { m, n, k, ...form, accumulate: reverse, gap: reverse ? 3 : 0 }, 1, 4);

@@ -1,10 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { UserError } from "../../../src/errors.js";
+import { compileOptimized } from "../../../src/backend/wasm/flags-node.js";
 import { wasm } from "../../../src/backend/wasm/index.js";
+import { UserError } from "../../../src/errors.js";
 import type { Buffer, Program, Statement, Variable, View } from "../../../src/program/program.js";
 import { kernel, loop, workbench } from "./workbench.js";
 
-const variable = (name: string, size: number, type: "float" | "index" = "float"): Variable => ({ name, shape: [size], type });
+const variable = (name: string, size: number, type: "float" | "index" = "float"): Variable => ({
+  name,
+  shape: [size],
+  type,
+});
 const view = (buffer: number, rows: number, columns: number, step = 0): View => ({
   buffer,
   rows,
@@ -15,7 +20,7 @@ const view = (buffer: number, rows: number, columns: number, step = 0): View => 
 });
 
 /** x → temporary = 2x → y = temporary + 1, with y committed. */
-function doubling(x: Variable, y: Variable, size: number, name = "doubling") {
+function doubling(x: Variable, y: Variable, size: number) {
   const buffers: Buffer[] = [
     { id: 1, size, type: "float", name: "x", kind: "variable", variable: x },
     { id: 2, size, type: "float", name: "y", kind: "variable", variable: y },
@@ -41,7 +46,7 @@ function doubling(x: Variable, y: Variable, size: number, name = "doubling") {
     stores: [{ value: 2, to: view(2, 1, size), flush: false }],
   });
   const program: Program = {
-    name,
+    name: "doubling",
     buffers,
     compute: [twice],
     guards: [view(3, 1, 1)],
@@ -170,7 +175,12 @@ describe("a session of the wasm backend", () => {
     executable.run();
     executable.run();
     const labels = [...program.compute, ...program.commit].map((statement) => statement.label);
-    expect(session.profile().map((entry) => entry.label).sort()).toEqual(labels.sort());
+    expect(
+      session
+        .profile()
+        .map((entry) => entry.label)
+        .sort(),
+    ).toEqual(labels.sort());
     expect(session.profile().every((entry) => entry.calls === 2 && entry.milliseconds >= 0)).toBe(true);
   });
 
@@ -191,6 +201,40 @@ describe("a session of the wasm backend", () => {
     // A young collection may fall in between, so the heap may shrink; 16 bytes a step would be 320 kB.
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(300_000);
     expect(session.memory().total).toBe(total);
+  });
+
+  it("compiles with a compiler of one's own, once for equal programs", async () => {
+    const compiled: number[] = [];
+    const backend = wasm({
+      compile(bytes) {
+        compiled.push(bytes.length);
+        return compileOptimized(bytes);
+      },
+    });
+    const [x, y] = [variable("x", 37), variable("y", 37)];
+    const program = doubling(x, y, 37);
+    for (let i = 0; i < 2; i++) {
+      const session = await backend.createSession();
+      const executable = await session.compile(program);
+      session.write(x, new Float32Array(37).fill(1.5));
+      executable.run();
+      expect([...session.readNow(y)]).toEqual(new Array(37).fill(4));
+    }
+    expect(compiled).toHaveLength(1);
+  });
+
+  it("fails where its compiler fails, and tries again", async () => {
+    let failures = 0;
+    const backend = wasm({
+      compile(bytes) {
+        if (failures++ === 0) throw new Error("no room for code");
+        return WebAssembly.compile(bytes);
+      },
+    });
+    const session = await backend.createSession();
+    const program = doubling(variable("x", 41), variable("y", 41), 41);
+    await expect(session.compile(program)).rejects.toThrow("no room for code");
+    await expect(session.compile(program)).resolves.toBeDefined();
   });
 
   it("shares the text of equal kernels, and keeps others apart", async () => {

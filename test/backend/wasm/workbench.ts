@@ -26,12 +26,20 @@ export function workbench() {
   const contents = new Map<number, number[]>();
   const variables = new Map<number, Variable>();
 
-  const buffer = (name: string, size: number, data: Data = noise(buffers.length + 1), type: ElementType = "float"): number => {
+  const buffer = (
+    name: string,
+    size: number,
+    data: Data = noise(buffers.length + 1),
+    type: ElementType = "float",
+  ): number => {
     const id = buffers.length + 100;
     const variable: Variable = { name, shape: [size], type };
     buffers.push({ id, size, type, name, kind: "variable", variable });
     variables.set(id, variable);
-    contents.set(id, Array.from({ length: size }, (_, i) => (type === "index" ? Math.trunc(data(i)) : Math.fround(data(i)))));
+    contents.set(
+      id,
+      Array.from({ length: size }, (_, i) => (type === "index" ? Math.trunc(data(i)) : Math.fround(data(i)))),
+    );
     return id;
   };
   const view = (id: number, rows: number, columns: number, place: Place = {}): View => ({
@@ -43,7 +51,12 @@ export function workbench() {
     step: place.step ?? 0,
   });
   /** A new buffer just large enough for the view (and its steps), full of noise. */
-  const matrix = (name: string, rows: number, columns: number, place: Place & { steps?: number; data?: Data; type?: ElementType } = {}): View => {
+  const matrix = (
+    name: string,
+    rows: number,
+    columns: number,
+    place: Place & { steps?: number; data?: Data; type?: ElementType } = {},
+  ): View => {
     const stride = place.stride ?? columns;
     const size = (place.offset ?? 0) + ((place.steps ?? 1) - 1) * (place.step ?? 0) + rows * stride + 3;
     return view(buffer(name, size, place.data, place.type), rows, columns, place);
@@ -91,13 +104,18 @@ function compare(name: string, got: ArrayLike<number>, want: Float64Array, toler
   const scale = finite.reduce((largest, x) => Math.max(largest, Math.abs(x)), 0);
   for (let i = 0; i < want.length; i++) {
     const [x, y] = [got[i]!, want[i]!];
-    const same = Object.is(x, y) || (Number.isNaN(x) && Number.isNaN(y)) || x === Math.fround(y) || Math.abs(x - y) <= tolerance * scale;
+    const same =
+      Object.is(x, y) ||
+      (Number.isNaN(x) && Number.isNaN(y)) ||
+      x === Math.fround(y) ||
+      Math.abs(x - y) <= tolerance * scale;
     if (!same) expect.fail(`${name}[${i}] is ${x}, should be ${y} (largest ${scale})`);
   }
 }
 
 let labels = 0;
-export const kernel = <K extends Omit<Kernel, "label">>(body: K): Kernel => ({ ...body, label: `kernel ${labels++}` }) as never;
+export const kernel = <K extends Omit<Kernel, "label">>(body: K): Kernel =>
+  ({ ...body, label: `kernel ${labels++}` }) as never;
 
 export const loop = (steps: number, reverse: boolean, body: Kernel[]): Statement => ({
   kind: "loop",
