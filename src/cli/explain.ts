@@ -13,7 +13,7 @@ export function addExplain(program: Command): void {
     )
     .addArgument(new Argument("<cell>", "the cell").choices(cellNames))
     .option("--hidden <n>", "H, features of the state", whole(1), 128)
-    .option("--input <n>", "D, features of the input (default: H)", whole(1))
+    .option("--input <n>", "D, features of the input (default: any number)", whole(1))
     .addHelpText(
       "after",
       `
@@ -23,6 +23,8 @@ Examples:
     )
     .action(async (name: CellName, { hidden, input }: { hidden: number; input?: number }) => {
       const { explain } = await import("../explain/explain.js");
-      process.stdout.write(`${explain(cellNamed(name, hidden), input === undefined ? {} : { input })}\n`);
+      process.stdout.write(
+        `${explain(cellNamed(name, hidden), { input, width: Math.max(80, process.stdout.columns ?? 100) })}\n`,
+      );
     });
 }
