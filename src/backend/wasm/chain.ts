@@ -14,6 +14,7 @@ import {
   BYTES,
   type Call,
   type Emission,
+  flushed,
   forColumns,
   isDense,
   moving,
@@ -24,8 +25,6 @@ import {
 } from "./emission.js";
 import { f32x4, type I32, i32, i32x4, plus, type V128, v128 } from "./instructions.js";
 import { evaluate, floatLanes, keyLanes, type Lanes, mixLanes, type RandomSource } from "./pointwise.js";
-
-const MIN_NORMAL = 2 ** -126;
 
 /** How a view moves from one row of the chain to the next. */
 type Rows = "each" | "once" | "period";
@@ -187,9 +186,6 @@ const unused: Lanes = {
   },
   nonZero: () => unused.float(),
 };
-
-/** 0 in place of denormal numbers; NaN stays. */
-const flushed = (f: FunctionBuilder, x: Vector): V128 => v128.andnot(x, f32x4.lt(f32x4.abs(x), f.constant(MIN_NORMAL)));
 
 function randomSource(
   f: FunctionBuilder,

@@ -4,7 +4,7 @@
  */
 import type { ElementType, View } from "../../program/program.js";
 import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from "./assembler.js";
-import { type I32, i32, plus, type V128, v128 } from "./instructions.js";
+import { f32x4, type I32, i32, plus, type V128, v128 } from "./instructions.js";
 
 export type Vector = Local<"v128">;
 export type Pointer = Local<"i32">;
@@ -59,6 +59,19 @@ export function forColumns(
   if (whole === LANES) body(undefined, 0, LANES);
   else if (whole > 0) f.count(0, whole * BYTES, VECTOR, (offset) => body(offset, 0, LANES));
   if (columns > whole) body(undefined, whole * BYTES, columns - whole);
+}
+
+/**
+ * Below this a number is written as 0 where it would go on in a loop or into a product. Not only denormal numbers
+ * (below 2⁻¹²⁶) cost hundreds of times an ordinary one, results that are denormal do too: a state that decays would
+ * slow everything it is multiplied with long before it is denormal itself. 2⁻¹⁰⁰ leaves factors down to 2⁻²⁶ free.
+ */
+const NEGLIGIBLE = 2 ** -100;
+
+/** 0 in place of negligible numbers; NaN stays. */
+export function flushed(f: FunctionBuilder, x: V128): V128 {
+  const local = f.let(x);
+  return v128.andnot(local, f32x4.lt(f32x4.abs(local), f.constant(NEGLIGIBLE)));
 }
 
 /** Runs `body` `times` times. */

@@ -1,10 +1,10 @@
 /**
  * Packing: a matrix copied into panels, so that a product reads it in the order in which it lies. A panel holds `width`
- * lanes for each depth, [panel][depth][width]; the lanes past the edge are 0. The lanes are the columns of B or the
- * rows of A.
+ * lanes for each depth, [panel][depth][width]; the lanes past the edge are 0, and so are negligible numbers. The lanes are
+ * the columns of B or the rows of A.
  */
 import type { FunctionBuilder } from "./assembler.js";
-import { advance, BYTES, keepLanes, LANES, moving, type Pointer, times, VECTOR } from "./emission.js";
+import { advance, BYTES, flushed, keepLanes, LANES, moving, type Pointer, times, VECTOR } from "./emission.js";
 import { type I32, v128 } from "./instructions.js";
 import { transpose4 } from "./tiles.js";
 
@@ -50,7 +50,8 @@ function packAlongLanes(f: FunctionBuilder, packing: Packing, source: Pointer, t
         forVectors(width, (lane, size) => {
           const first = panel * width + lane;
           const valid = Math.max(0, Math.min(LANES, count - first));
-          const x = valid === 0 ? f.constant(0) : keepLanes(f, v128.load(row, first * BYTES), valid, f.constant(0));
+          const x =
+            valid === 0 ? f.constant(0) : keepLanes(f, flushed(f, v128.load(row, first * BYTES)), valid, f.constant(0));
           f.store(place, x, panel * panelBytes(packing) + lane * BYTES, size);
         });
       }
@@ -73,9 +74,10 @@ function packAlongDepth(f: FunctionBuilder, packing: Packing, source: Pointer, t
   const from = moving(f, source);
   const to = moving(f, target);
   const block = (row: I32, place: I32, count: number, depths: number): void => {
-    const line = (lane: number) => (lane < count ? f.let(v128.load(row, lane * stride)) : f.constant(0));
+    const line = (lane: number) => (lane < count ? f.let(flushed(f, v128.load(row, lane * stride))) : f.constant(0));
     forVectors(width, (lane, size) => {
       const offset = (d: number): number => (d * width + lane) * BYTES;
+      if (width === 1) return f.store(place, line(0), 0, depths);
       if (size === 1) {
         const x = line(lane);
         for (let d = 0; d < depths; d++) f.storeLane(place, x, d, offset(d));

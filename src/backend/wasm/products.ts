@@ -2,9 +2,9 @@
  * Matrix products out [m, n] (+)= A [m, k]·B [k, n]. How one is done is decided by its shape, once:
  *
  * - dots: B's columns lie along the depth and there are few rows or columns (`dots.ts`).
- * - tiles: a tile of out in registers walks down the depth (`tiles.ts`). B is read from panels of 8 columns. A B that a
- *   loop leaves as it is is packed once before it; any other B in the call where enough rows share the work. A is
- *   packed in panels of 5 rows where enough columns share that work.
+ * - tiles: a tile of out in registers walks down the depth (`tiles.ts`). B is read from panels of 8 columns: one that a
+ *   loop leaves as it is is packed once before it, any other in the call where enough rows share the work. A is packed
+ *   in the call, in panels of 5 rows.
  *
  * Loops, outside in: blocks of the depth, blocks of rows, panels of B, tiles of rows. A block of A and a panel of B stay
  * in the first-level cache while the tiles pass over them.
@@ -18,6 +18,7 @@ import {
   BYTES,
   type Call,
   type Emission,
+  LANES,
   moving,
   type Pointer,
   times,
@@ -28,7 +29,7 @@ import { emitPack, type Packing, packedBytes, panelBytes } from "./packing.js";
 import { emitTile } from "./tiles.js";
 
 export interface Tuning {
-  /** Rows of a tile, where they lie side by side, and columns of a panel. */
+  /** Rows of a tile and columns of a panel. */
   readonly rows: number;
   readonly panel: number;
   /** Columns of a panel for a single row. */
@@ -42,13 +43,8 @@ export interface Tuning {
 /** Measured on Node 20 and 24 without 256-bit revectorisation: `test/backend/wasm/bench.ts`. */
 export const defaultTuning: Tuning = { rows: 5, panel: 8, rowPanel: 28, depth: 512, blockBytes: 32768 };
 
-/** Rows of a tile whose rows do not lie side by side. */
-const ROWS_APART = 4;
 /** From this many rows on, packing B in the call pays. */
 const ROWS_WORTH_PACKING = 8;
-/** From this many columns on, packing A pays: a transposed one is copied, another one turned round. */
-const COLUMNS_WORTH_COPYING = 16;
-const COLUMNS_WORTH_TURNING = 48;
 
 export interface ProductCalls {
   /** To be called before the loop. */
@@ -80,21 +76,26 @@ export function split(total: number, greatest: number): { size: number; count: n
   return { size, count: Math.floor(total / size), rest: total % size };
 }
 
+/** Rows of out that go through tiles of one height. */
+interface RowGroup {
+  readonly rows: number;
+  readonly tiles: number;
+  /** Tiles in a block of A. */
+  readonly blocks: ReturnType<typeof split>;
+  /** Columns of a tile. */
+  readonly columns: number;
+}
+
 /** How a tiled product is carried out. */
 interface Plan {
-  readonly m: number;
   readonly n: number;
   readonly depths: ReturnType<typeof split>;
-  readonly packedA: Packing | undefined;
-  /** In the call, or before the loop with `constantB`. */
+  readonly groups: readonly RowGroup[];
+  /** Bytes of the largest block of A. */
+  readonly blockBytes: number;
+  /** In the call, or before the loop with `constantB`; undefined where B is read as it lies. */
   readonly packedB: Packing | undefined;
   readonly constantB: boolean;
-  /** Rows of a tile in the main part, the number of such tiles, and their blocks. */
-  readonly tileRows: number;
-  readonly tiles: number;
-  readonly blocks: ReturnType<typeof split>;
-  /** The tiles of the rows left over, which read A where it lies. */
-  readonly restTiles: readonly number[];
   readonly panel: number;
 }
 
@@ -102,32 +103,19 @@ function planOf(kernel: Product, constantB: boolean, tuning: Tuning): Plan {
   const { rows: m, columns: n } = kernel.out;
   const k = kernel.transposeA ? kernel.a.rows : kernel.a.columns;
   const depths = split(k, tuning.depth);
-  const packA = m >= tuning.rows && n >= (kernel.transposeA ? COLUMNS_WORTH_COPYING : COLUMNS_WORTH_TURNING);
   const packB = constantB || kernel.transposeB || m >= ROWS_WORTH_PACKING;
-  const tileRows = kernel.transposeA || packA ? tuning.rows : ROWS_APART;
-  const { tiles, rest } = rowTiles(m, tileRows);
-  const blockTiles = Math.max(1, Math.floor(tuning.blockBytes / (tileRows * depths.size * BYTES)));
-  const blocks = split(Math.max(1, tiles), blockTiles);
   const panel = m === 1 ? tuning.rowPanel : tuning.panel;
+  const groups = rowTiles(m, tuning.rows).map(({ rows, tiles }): RowGroup => {
+    const blocks = split(tiles, Math.max(1, Math.floor(tuning.blockBytes / (rows * depths.size * BYTES))));
+    return { rows, tiles, blocks, columns: rows > 2 ? panel : wideColumns(rows, panel) };
+  });
   return {
-    m,
     n,
     depths,
+    groups,
+    blockBytes: Math.max(...groups.map(({ rows, blocks }) => blocks.size * rows)) * depths.size * BYTES,
     constantB,
-    tileRows,
-    tiles,
-    blocks,
     panel,
-    restTiles: rest,
-    packedA: packA
-      ? {
-          width: tileRows,
-          lanes: blocks.size * tileRows,
-          stride: kernel.a.stride * BYTES,
-          alongDepth: !kernel.transposeA,
-          capacity: depths.size,
-        }
-      : undefined,
     packedB: packB
       ? {
           width: panel,
@@ -140,20 +128,23 @@ function planOf(kernel: Product, constantB: boolean, tuning: Tuning): Plan {
   };
 }
 
-/** Tiles of `size` rows and what is left: 4, 2 or 1 rows, or two tiles of 4 in place of 5 and 3. */
-function rowTiles(m: number, size: number): { tiles: number; rest: number[] } {
-  const tiles = Math.floor(m / size);
+/** Tiles of `size` rows and one of the rows left; two tiles of 4 in place of 5 and 3. */
+function rowTiles(m: number, size: number): { rows: number; tiles: number }[] {
   const rest = m % size;
-  if (size === 5 && rest === 3 && tiles > 0) return { tiles: tiles - 1, rest: [4, 4] };
-  return { tiles, rest: rest > 0 ? [rest] : [] };
+  const even = size === 5 && rest === 3 && m > size;
+  const groups = [
+    { rows: size, tiles: Math.floor(m / size) - (even ? 1 : 0) },
+    { rows: even ? 4 : rest, tiles: even ? 2 : 1 },
+  ];
+  return groups.filter(({ rows, tiles }) => rows > 0 && tiles > 0);
 }
 
-/** Columns of a tile of few rows: 1 × 24 and 2 × 16 read several panels of 8. */
-const restColumns = (rows: number, panel: number): number =>
-  Math.max(1, Math.floor((rows === 1 ? 24 : rows === 2 ? 16 : 8) / panel)) * panel;
+/** A tile of one or two rows reads several panels of 8, 1 × 24 or 2 × 16: enough accumulators to be busy. */
+const wideColumns = (rows: number, panel: number): number =>
+  Math.max(1, Math.floor((rows === 1 ? 24 : 16) / panel)) * panel;
 
 function emitTiled(emission: Emission, kernel: Product, label: string, plan: Plan): ProductCalls {
-  const { packedA, packedB, constantB } = plan;
+  const { packedB, constantB } = plan;
   const parameters: Argument[] = [viewArgument(kernel.a), viewArgument(kernel.b), viewArgument(kernel.out)];
   let prepare: Call | undefined;
   if (constantB && packedB) {
@@ -165,23 +156,23 @@ function emitTiled(emission: Emission, kernel: Product, label: string, plan: Pla
     parameters[1] = packed;
   }
   const bytesB = packedB && !constantB ? packedBytes(packedB) : 0;
-  const bytesA = packedA ? packedBytes(packedA) : 0;
-  if (bytesA + bytesB > 0) parameters.push({ kind: "scratch", scratch: emission.scratch(bytesA + bytesB, "call") });
+  parameters.push({ kind: "scratch", scratch: emission.scratch(bytesB + plan.blockBytes, "call") });
 
   const target = emission.module.function(
     label,
-    parameters.map(() => "i32" as const),
+    ["i32", "i32", "i32", "i32"],
     undefined,
-    (f, ...[aStart, bStart, out, workspace]) => {
-      const [a, b] = [moving(f, aStart!), moving(f, bStart!)];
-      const workA = bytesA > 0 ? f.let(plus(workspace!, bytesB)) : undefined;
+    (f, aStart, bStart, out, workspace) => {
+      const [a, b] = [moving(f, aStart), moving(f, bStart)];
+      const workA = f.let(plus(workspace, bytesB));
       const { depths } = plan;
       const several = depths.count > 1 || depths.rest > 0;
       const accumulate = several ? f.let(i32.const(kernel.accumulate ? 1 : 0)) : kernel.accumulate;
       const steps = stepsOf(kernel, plan);
       const block = (depth: number): void => {
-        if (bytesB > 0) emitPack(f, packedB!, b, workspace!, depth);
-        emitNest(f, { plan, steps, depth, accumulate, a, b: bytesB > 0 ? workspace! : b, out: out!, workA });
+        if (bytesB > 0) emitPack(f, packedB!, b, workspace, depth);
+        const nest = { kernel, plan, steps, depth, accumulate, b: bytesB > 0 ? workspace : b, workA };
+        emitRows(f, nest, a, out);
         if (!several) return;
         advance(f, a, depth * steps.aDepth);
         advance(f, b, depth * (constantB ? steps.bDepth : kernel.transposeB ? BYTES : kernel.b.stride * BYTES));
@@ -208,46 +199,46 @@ function stepsOf(kernel: Product, plan: Plan) {
 
 /** One block of the depth. */
 interface Nest {
+  readonly kernel: Product;
   readonly plan: Plan;
   readonly steps: ReturnType<typeof stepsOf>;
   readonly depth: number;
   readonly accumulate: boolean | Pointer;
-  readonly a: Pointer;
   readonly b: Pointer;
-  readonly out: Pointer;
   /** Where a block of A is packed to. */
-  readonly workA: Pointer | undefined;
+  readonly workA: Pointer;
 }
 
-function emitNest(f: FunctionBuilder, nest: Nest): void {
-  const { plan, steps, workA } = nest;
-  const a = moving(f, nest.a);
-  const out = moving(f, nest.out);
-  const tileStep = workA ? panelBytes(plan.packedA!) : plan.tileRows * steps.aRow;
-  const rowBlock = (tiles: number): void => {
-    if (workA) emitPack(f, { ...plan.packedA!, lanes: tiles * plan.tileRows }, a, workA, nest.depth);
-    forPanels(f, nest, plan.panel, out, (b, end, target, columns) => {
-      const [aTile, outTile] = [moving(f, workA ?? a), moving(f, target)];
-      times(f, tiles, () => {
-        const place = { a: aTile, b, out: outTile, end, accumulate: nest.accumulate };
-        emitTile(f, tileOf(nest, plan.tileRows, columns, workA !== undefined), place);
-        advance(f, aTile, tileStep);
-        advance(f, outTile, plan.tileRows * steps.outRow);
+/** Blocks of rows: each is packed, and all of B passes over it. */
+function emitRows(f: FunctionBuilder, nest: Nest, aStart: Pointer, outStart: Pointer): void {
+  const { kernel, steps, depth, workA } = nest;
+  const a = moving(f, aStart);
+  const out = moving(f, outStart);
+  for (const group of nest.plan.groups) {
+    const { rows, blocks } = group;
+    const rowBlock = (tiles: number): void => {
+      const packing: Packing = {
+        width: rows,
+        lanes: tiles * rows,
+        stride: kernel.a.stride * BYTES,
+        alongDepth: !kernel.transposeA,
+        capacity: depth,
+      };
+      emitPack(f, packing, a, workA, depth);
+      forPanels(f, nest, group.columns, out, (b, end, target, columns) => {
+        const [aTile, outTile] = [moving(f, workA), moving(f, target)];
+        times(f, tiles, () => {
+          const place = { a: aTile, b, out: outTile, end, accumulate: nest.accumulate };
+          emitTile(f, { rows, columns, ...steps, bVector: (v) => vectorOffset(nest, v) }, place);
+          advance(f, aTile, panelBytes(packing));
+          advance(f, outTile, rows * steps.outRow);
+        });
       });
-    });
-    advance(f, a, tiles * plan.tileRows * steps.aRow);
-    advance(f, out, tiles * plan.tileRows * steps.outRow);
-  };
-  if (plan.tiles > 0) {
-    times(f, plan.blocks.count, () => rowBlock(plan.blocks.size));
-    if (plan.blocks.rest > 0) rowBlock(plan.blocks.rest);
-  }
-  for (const rows of plan.restTiles) {
-    forPanels(f, nest, restColumns(rows, plan.panel), out, (b, end, target, columns) =>
-      emitTile(f, tileOf(nest, rows, columns, false), { a, b, out: target, end, accumulate: nest.accumulate }),
-    );
-    advance(f, a, rows * steps.aRow);
-    advance(f, out, rows * steps.outRow);
+      advance(f, a, tiles * rows * steps.aRow);
+      advance(f, out, tiles * rows * steps.outRow);
+    };
+    times(f, blocks.count, () => rowBlock(blocks.size));
+    if (blocks.rest > 0) rowBlock(blocks.rest);
   }
 }
 
@@ -270,12 +261,8 @@ function forPanels(
   if (plan.n % width > 0) group(plan.n % width);
 }
 
-const tileOf = ({ plan, steps }: Nest, rows: number, columns: number, packedA: boolean) => ({
-  rows,
-  columns,
-  aRow: packedA ? BYTES : steps.aRow,
-  aDepth: packedA ? plan.tileRows * BYTES : steps.aDepth,
-  bDepth: steps.bDepth,
-  bVector: (v: number): number => Math.floor((v * 4) / plan.panel) * steps.bPanel + ((v * 4) % plan.panel) * BYTES,
-  outRow: steps.outRow,
-});
+/** The offset of the v-th vector of B from the first, at one depth. */
+function vectorOffset({ plan, steps }: Nest, v: number): number {
+  const column = v * LANES;
+  return Math.floor(column / plan.panel) * steps.bPanel + (column % plan.panel) * BYTES;
+}

@@ -20,11 +20,9 @@ export function transpose4(f: FunctionBuilder, rows: readonly Vector[]): Vector[
 
 /** A tile of out: `rows` rows by `columns` columns, held in rows × ⌈columns/4⌉ accumulators. */
 export interface Tile {
+  /** A lies packed: at each depth the elements of these rows, side by side. */
   readonly rows: number;
   readonly columns: number;
-  /** Byte steps through A: from row to row, and from one depth to the next. */
-  readonly aRow: number;
-  readonly aDepth: number;
   /** Byte step through B from one depth to the next, and the offset of each of its vectors. */
   readonly bDepth: number;
   readonly bVector: (vector: number) => number;
@@ -47,16 +45,15 @@ const vectorsOf = (columns: number): number => Math.ceil(columns / LANES);
 const lanesOf = (columns: number, v: number): number => Math.min(LANES, columns - v * LANES);
 
 /**
- * The elements of A at one depth, each in all lanes. Rows that lie side by side are loaded as vectors and spread by
- * shuffles, which the compiler puts right before their use; broadcasting loads it puts first, all at once, and with more
- * than four rows there are not enough registers for that.
+ * The elements of A at one depth, each in all lanes. Four rows are loaded as a vector and spread by shuffles, which the
+ * compiler puts right before their use; broadcasting loads it puts first, all at once, and with more than four rows
+ * there are not enough registers for that.
  */
-function spreadA(f: FunctionBuilder, tile: Tile, a: Pointer): (row: number) => Vector {
-  const sideBySide = tile.aRow === BYTES ? Math.floor(tile.rows / LANES) : 0;
-  const vectors = Array.from({ length: sideBySide }, (_, i) => f.let(v128.load(a, i * VECTOR)));
+function spreadA(f: FunctionBuilder, rows: number, a: Pointer): (row: number) => Vector {
+  const vectors = Array.from({ length: Math.floor(rows / LANES) }, (_, i) => f.let(v128.load(a, i * VECTOR)));
   return (row) => {
     const vector = vectors[Math.floor(row / LANES)];
-    if (!vector) return f.let(v128.load32Splat(a, row * tile.aRow));
+    if (!vector) return f.let(v128.load32Splat(a, row * BYTES));
     const lane = row % LANES;
     return f.let(v128.shuffle32(vector, vector, [lane, lane, lane, lane]));
   };
@@ -84,12 +81,12 @@ export function emitTile(f: FunctionBuilder, tile: Tile, place: TilePlace): void
   const b = moving(f, place.b);
   f.repeat(() => {
     const bs = Array.from({ length: vectors }, (_, v) => f.let(v128.load(b, tile.bVector(v))));
-    const spread = spreadA(f, tile, a);
+    const spread = spreadA(f, rows, a);
     for (let r = 0; r < rows; r++) {
       const x = spread(r);
       for (let v = 0; v < vectors; v++) f.set(sums[r]![v]!, f.madd(x, bs[v]!, sums[r]![v]!));
     }
-    f.set(a, plus(a, tile.aDepth));
+    f.set(a, plus(a, rows * BYTES));
     f.set(b, plus(b, tile.bDepth));
     return i32.ne(b, place.end);
   });
