@@ -1,5 +1,8 @@
 import { expect, test } from "vitest";
 import { main } from "../../examples/backprop-by-hand.js";
+import { printed } from "./printed.js";
+
+const output = printed();
 
 test("one step of backpropagation gives the worked example's figures", async () => {
   const { hand, throughtime } = await main();
@@ -11,4 +14,5 @@ test("one step of backpropagation gives the worked example's figures", async () 
   }
   for (const name of Object.keys(hand) as (keyof typeof hand)[])
     expect(Math.abs(throughtime[name] - hand[name]), name).toBeLessThan(1e-15);
+  expect(output()).toContain("loss after      0.25801490    0.25801490");
 });
