@@ -1,196 +1,151 @@
 /**
- * Explaining a cell: its equations, the backward equations that are derived from them, and what runs before, inside and after the
- * time loop. All of it is read off the graph that runs.
+ * A cell explained: its equations, the backward equations derived from them, and what runs before, inside and after the time
+ * loop. All of it is read off the graph that training runs; nothing here knows any cell.
  */
 import type { Cell } from "../cells/cell.js";
-import { constant, current, unroll } from "../graph/language.js";
-import { varyingTensors } from "../graph/partition.js";
-import { showShape } from "../graph/shape.js";
-import { sweep } from "../graph/sweep.js";
-import type { LoopBody, Tensor } from "../graph/tensor.js";
-import { variable } from "../graph/variable.js";
-import { type Expression, shortName, write } from "./notation.js";
+import { UserError } from "../errors.js";
+import { equationsOf, type Line, type Part, type Pass } from "./equations.js";
+import { type Sizes, sizesOf, traced } from "./sizes.js";
+import { type TracedCell, traceCell } from "./step.js";
 
 export interface ExplainOptions {
-  /** Features of the input. Default: as many as the output has. */
+  /** Features of the input. Default: any number, D; as many as the output has where the cell wants that. */
   readonly input?: number;
+  /** Columns of the terminal. Default 100. */
+  readonly width?: number;
 }
 
-interface Equation {
-  readonly name: string;
-  readonly text: string;
-}
-
-/** A cell's equations forward and backward, as text for a terminal. */
-export function explain(cell: Cell, { input: inputFeatures = cell.hidden }: ExplainOptions = {}): string {
-  const [steps, rows] = [4, 3];
-  const shapes = cell.parameters(inputFeatures);
-  const named = (name: string, shape: readonly number[], shown = name): Tensor =>
-    current(variable(name, shape)).named(shown);
-  const x = named("x", [steps, rows, inputFeatures]);
-  const parameters = Object.fromEntries(
-    Object.entries(shapes).map(([name, shape]) => [name, named(name, shape, shortName(name))]),
-  );
-  const initial = Object.fromEntries(
-    Object.entries(cell.state).map(([key, size]) => [key, named(`${key}₀`, [rows, size])]),
-  );
-  const { outputs } = unroll({
-    name: cell.name,
-    inputs: { x },
-    state: initial,
-    step: (at, state) => {
-      const next = cell.step(at.x!, state, parameters);
-      return { state: next, outputs: { y: next[cell.output]! } };
-    },
-  });
-  const wrt = [x, ...Object.values(parameters)];
-  const slopes = sweep({ seeds: [[outputs.y!, named("dy", outputs.y!.shape)]], wrt }).map(
-    (slope, i) => slope ?? constant(0, wrt[i]!.shape),
-  );
-  const forward = loopsBehind([outputs.y!])[0]!;
-  const backward = loopsBehind(slopes).find((loop) => loop !== forward)!;
-  const book = new Book();
-
-  const before = book.outsideOf(forward);
-  const inside = book.inside(forward);
-  const backwardBefore = book.outsideOf(backward);
-  const backwardInside = book.inside(backward, true);
-  const after = wrt.map((tensor, i): Equation => ({ name: `d${tensor.name}`, text: book.outside(slopes[i]!) }));
-
-  const parameterLines = Object.entries(shapes).map(([name, shape]) => ({
-    name: shortName(name),
-    text: `${name} ${showShape(shape)}`,
-  }));
-  const states = Object.entries(cell.state)
-    .map(([key, size]) => `${key} [N, ${size}]`)
-    .join(", ");
-  return [
-    `${cell.name}: input x [N, ${inputFeatures}], state ${states}; ∘ multiplies element by element, · is the matrix product`,
+/**
+ * The cell's equations, the derived backward equations, and what runs before, inside and after the time loop, as plain text.
+ * @throws UserError where the cell cannot take an input of that size
+ */
+export function explain(cell: Cell, { input, width = 100 }: ExplainOptions = {}): string {
+  if (input !== undefined && (!Number.isInteger(input) || input < 1))
+    throw new UserError(`explain: input must be a whole number of features of at least 1, not ${input}`);
+  const { trace, features } = traceWith(cell, input);
+  const sizes = sizesOf(cell, features);
+  const { forward, kept, backward } = equationsOf(trace, sizes);
+  const names = kept.names.join(", ");
+  const parts = [forward, backward].flatMap(({ before, inside, after }) => [before, inside, after]);
+  const formulas = parts.flatMap(({ lines }) => lines.map((line) => line.right)).join("\n");
+  return `${[
+    ...heading(cell, trace, sizes, features),
     "",
-    ...lines("parameters", parameterLines),
+    ...section("FORWARD, from the first step to the last", forward, width),
+    ...(names
+      ? [`  kept for the way back: ${kept.size} numbers a step and sequence`, ...wrapped(names, 4, width)]
+      : []),
     "",
-    "FORWARD, t = 0 … T−1",
-    ...lines("before the loop, all T·N rows at once", before),
-    ...lines("inside, N rows a step; ′ marks the next state", inside),
+    ...section("BACKWARD, from the last step to the first", backward, width),
     "",
-    "BACKWARD, t = T−1 … 0; dv is the gradient of the loss with respect to v, derived from the equations above",
-    ...lines("before the loop", backwardBefore),
-    ...lines("inside; ⁺ marks what arrives from step t+1", backwardInside),
-    ...lines("after the loop, the sums over time as one product over all T·N rows", after),
+    ...notes(formulas, width),
   ]
     .join("\n")
-    .replaceAll("'", "′");
+    .replaceAll("'", "′")}\n`;
 }
 
-const lines = (title: string, equations: readonly Equation[]): string[] => {
-  if (equations.length === 0) return [`  ${title}: nothing`];
-  const width = Math.max(...equations.map(({ name }) => name.length));
-  return [`  ${title}`, ...equations.map(({ name, text }) => `    ${name.padEnd(width)} = ${text}`)];
-};
+function traceWith(cell: Cell, input: number | undefined): { readonly trace: TracedCell; readonly features: number } {
+  if (input !== undefined) return { trace: traceCell(cell, input), features: input };
+  try {
+    return { trace: traceCell(cell, traced.D), features: traced.D };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return { trace: traceCell(cell, cell.hidden), features: cell.hidden };
+  }
+}
 
-/** The loop tensors that `tensors` come from, the earliest first. */
-function loopsBehind(tensors: readonly Tensor[]): Tensor[] {
-  const found = new Set<Tensor>();
-  const visit = (tensor: Tensor): void => {
-    if (found.has(tensor)) return;
-    found.add(tensor);
-    tensor.inputs.forEach(visit);
+function heading(cell: Cell, { parameters }: TracedCell, sizes: Sizes, features: number): string[] {
+  const rows = (size: number): string => `[N, ${sizes.size(size)}]`;
+  const table: [string, string, string][] = [
+    ["x", rows(features), "input"],
+    ...Object.entries(cell.state).map(([key, size]): [string, string, string] => [
+      key,
+      rows(size),
+      key === cell.output ? "state and output" : "state",
+    ]),
+    ...parameters.map(({ symbol, name, tensor }): [string, string, string] => [
+      symbol,
+      sizes.shape(tensor),
+      `${name} [${tensor.shape.map((size) => (size === traced.D ? "D" : size)).join(", ")}]`,
+    ]),
+  ];
+  const [first, second] = [0, 1].map((column) => Math.max(...table.map((row) => row[column]!.length))) as [
+    number,
+    number,
+  ];
+  return [
+    cell.name,
+    `  ${sizes.legend}`,
+    "",
+    ...table.map(([symbol, shape, what]) => `  ${symbol.padEnd(first)}  ${shape.padEnd(second)}  ${what}`),
+  ];
+}
+
+function section(title: string, { before, inside, after }: Pass, width: number): string[] {
+  const lines = [before, inside, after].flatMap((part) => part.lines);
+  const left = Math.max(0, ...lines.map((line) => line.left?.length ?? 0));
+  const shape = Math.max(0, ...lines.map((line) => line.shape.length));
+  const space = Math.max(20, width - left - shape - 9);
+  const right = Math.min(space, Math.max(0, ...lines.map((line) => line.right.length)));
+  const show = (line: Line): string[] => {
+    const [start = "", ...more] = wrapped(line.right, 0, space);
+    const head = line.left === undefined ? " ".repeat(left + 3) : `${line.left.padEnd(left)} = `;
+    return [
+      `    ${head}${start.padEnd(right)}  ${line.shape}`.trimEnd(),
+      ...more.map((rest) => `    ${" ".repeat(left + 3)}${rest}`),
+    ];
   };
-  tensors.forEach(visit);
-  return [...found].filter((tensor) => tensor.op === "loop").sort((a, b) => a.id - b.id);
+  const part = (name: string, when: string, { lines: own, products }: Part): string[] => {
+    if (own.length === 0) return [`  ${name}: nothing`];
+    const count = products === 0 ? "" : `, ${products} matrix product${products > 1 ? "s" : ""}`;
+    return [`  ${name}, ${when}${count}`, ...own.flatMap(show)];
+  };
+  return [
+    title,
+    ...part("before the loop", "once over all T·N rows", before),
+    ...part("inside", "at each step", inside),
+    ...part("after the loop", "once over all T·N rows", after),
+  ];
 }
 
-/** Names and writes the tensors of a forward loop and its backward loop. */
-class Book {
-  private readonly names = new Map<Tensor, string>();
-  private readonly sources = new Map<Tensor, Tensor>();
-  private count = 0;
-
-  /** What runs before a loop: the costly ops behind its step inputs. */
-  outsideOf(node: Tensor): Equation[] {
-    const loop = node.attributes.loop!;
-    return loop.stepInputs.flatMap((placeholder, i) => {
-      const sequence = node.inputs[i]!;
-      this.sources.set(placeholder, sequence);
-      if (["variable", "loopOutput", "constant"].includes(sequence.op)) return [];
-      const name = sequence.name ?? this.fresh();
-      this.names.set(placeholder, name);
-      this.names.set(sequence, name);
-      return [{ name, text: this.written(sequence, true).text }];
-    });
+/** Lines of at most `width` columns, broken at spaces. */
+function wrapped(text: string, indent: number, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line && indent + line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line ? `${line} ${word}` : word;
   }
+  return [...lines, line].map((each) => " ".repeat(indent) + each);
+}
 
-  /** The equations of a loop's body. */
-  inside(node: Tensor, backward = false): Equation[] {
-    const loop = node.attributes.loop!;
-    const placeholders = new Set([...loop.stepInputs, ...loop.states]);
-    for (const state of loop.states) this.names.set(state, backward ? `${state.name}′⁺` : state.name!);
-    const roots = [...loop.next, ...loop.sequences];
-    const own = varyingTensors(placeholders, roots).filter((tensor) => !placeholders.has(tensor));
-    const uses = new Map<Tensor, number>();
-    for (const tensor of own) for (const input of new Set(tensor.inputs)) uses.set(input, (uses.get(input) ?? 0) + 1);
-    const equations: Equation[] = [];
-    for (const tensor of own) {
-      const isNext = loop.next.includes(tensor);
-      const deserves =
-        tensor.name !== undefined ||
-        isNext ||
-        (loop.sequences.includes(tensor) && !this.isShort(tensor)) ||
-        ((uses.get(tensor) ?? 0) > 1 && !this.isShort(tensor));
-      if (!deserves) continue;
-      const name = (isNext && backward ? loop.states[loop.next.indexOf(tensor)]!.name : tensor.name) ?? this.fresh();
-      equations.push({ name, text: this.written(tensor, false).text });
-      this.names.set(tensor, name);
-    }
-    loop.next.forEach((tensor, i) => {
-      const name = backward ? loop.states[i]!.name! : `${loop.states[i]!.name}′`;
-      if (equations.some((equation) => equation.name.replaceAll("'", "′") === name)) return;
-      equations.push({ name, text: this.expression(tensor).text });
-    });
-    return equations;
+/** What the signs mean, as far as they occur. */
+function notes(formulas: string, width: number): string[] {
+  const signs: readonly (readonly [RegExp, string])[] = [
+    [/·/, "a·b matrix product"],
+    [/∘/, "a∘b pointwise product"],
+    [/ᵀ/, "aᵀ transpose"],
+    [/\w\[[^\] ]*:/, "a[i:j] elements i to j−1"],
+    [/(^|[^\wᵀ)'])\[[^\]]*, /m, "[a, b] put together"],
+    [/(^|[^\w)'])\[[^\],]* [<>≤≥=≠] /m, "[a > b] 1 where it holds, else 0"],
+    [/σ\(/, "σ(a) = 1 / (1 + e⁻ᵃ)"],
+    [/\w'/, "v' what v is after the step"],
+    [/\bd\w/, "dv = ∂loss/∂v"],
+    [/\bdy\b/, "dy that of the output at this step"],
+    [/ₜ₊₁/, "dvₜ₊₁ dv as the step after found it"],
+    [/Σₜ/, "Σₜ over all steps and sequences"],
+    [/Σₙ/, "Σₙ over the sequences"],
+    [/Σⱼ/, "Σⱼ over the features"],
+  ];
+  const lines: string[] = [];
+  for (const [sign, meaning] of signs) {
+    if (!sign.test(formulas)) continue;
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 3 + meaning.length <= width)
+      lines[lines.length - 1] = `${last}   ${meaning}`;
+    else lines.push(`  ${meaning}`);
   }
-
-  /** An expression outside the loops, in full. */
-  outside(tensor: Tensor): string {
-    return this.written(tensor, true).text;
-  }
-
-  private fresh(): string {
-    return `v${++this.count}`;
-  }
-
-  /** Not worth a name of its own: one function of something that has a name. */
-  private isShort(tensor: Tensor): boolean {
-    return (
-      tensor.inputs.length === 1 &&
-      (tensor.inputs[0]!.name !== undefined || tensor.op === "slice" || tensor.op === "neg" || tensor.op === "expand")
-    );
-  }
-
-  private expression(tensor: Tensor, overTime = false): Expression {
-    const name = this.names.get(tensor);
-    if (name !== undefined) return { text: name, binding: 3 };
-    return this.written(tensor, overTime);
-  }
-
-  private written(tensor: Tensor, overTime: boolean): Expression {
-    if (tensor.op === "variable") return { text: tensor.name!, binding: 3 };
-    if (tensor.op === "stepInput") {
-      const source = this.sources.get(tensor);
-      return source ? this.expression(source, overTime) : { text: tensor.name ?? "x", binding: 3 };
-    }
-    if (tensor.op === "loopOutput") return this.loopValue(tensor);
-    return write(tensor, (input) => this.expression(input, overTime), overTime);
-  }
-
-  /** A loop's result: the body's value at t. */
-  private loopValue(tensor: Tensor): Expression {
-    const node = tensor.inputs[0]!;
-    const loop: LoopBody = node.attributes.loop!;
-    const { kind, index } = tensor.attributes.output!;
-    if (kind === "final") return { text: loop.states[index]!.name!, binding: 3 };
-    const body = loop.sequences[index]!;
-
-    return this.expression(body);
-  }
+  return lines;
 }

@@ -48,14 +48,16 @@ export function sweep({
   };
   for (const [tensor, dy] of seeds) if (order.has(tensor)) contribute(tensor, dy);
 
-  for (const node of [...order].sort((a, b) => b.id - a.id)) {
+  const ordered = [...order].sort((a, b) => b.id - a.id);
+  const isNew = (tensor: Tensor): boolean => tensor.id > (ordered[0]?.id ?? 0);
+  for (const node of ordered) {
     if (node.op === "loop") backThroughLoop(node, order, contributions, contribute);
     const contribution = contributions.get(node);
     if (!contribution || node.op === "loopOutput") continue; // a loop's outputs are gathered by the loop, which comes later
     const dy = together(node, contribution);
     contribution.whole = dy;
     contribution.columns.length = 0;
-    if (dy && node.name && dy.op !== "constant") dy.name ??= `d${node.name}`;
+    if (dy && node.name && dy.op !== "constant" && isNew(dy)) dy.name ??= `d${node.name}`;
     if (dy && !leaves.has(node)) backThroughOp(node, dy, order, value, contribute, contributionOf);
   }
   return wrt.map((tensor) => {
