@@ -7,7 +7,8 @@
  *
  *   npx tsx examples/gradient-flow.ts [picture.svg]
  */
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { type Cell, gradientFlow, initializers, lstm, rnn } from "throughtime";
 import { logLineChart } from "./line-chart.js";
 
@@ -64,11 +65,13 @@ export async function main({
 
   if (picture) {
     const title = "How much of the last step's gradient arrives at step t";
+    const xLabel = "time step t (× 1, × 2: factor on orthogonal recurrent weights)";
     const yLabel = '‖∂loss/∂h<tspan dy="3" font-size="10">t</tspan><tspan dy="-3">‖</tspan>';
-    writeFileSync(picture, logLineChart(lines, { title, xLabel: "time step t", yLabel }));
+    mkdirSync(dirname(picture), { recursive: true });
+    writeFileSync(picture, logLineChart(lines, { title, xLabel, yLabel }));
     console.log(`\nPicture: ${picture}`);
   }
   return Object.fromEntries(lines.map(({ name, values }) => [name, values]));
 }
 
-if (import.meta.filename === process.argv[1]) await main({ picture: process.argv[2] ?? "gradient-flow.svg" });
+if (import.meta.filename === process.argv[1]) await main({ picture: process.argv[2] ?? "runs/gradient-flow.svg" });
