@@ -111,6 +111,13 @@ export function expNegative(f: FunctionBuilder, x: V128): Vector {
   return f.let(f32x4.mul(scaled, power2(f, shifted)));
 }
 
+/** As `expNegative`, but 0 where the result would be denormal: such results take hundreds of times as long. */
+export function expNegativeNormal(f: FunctionBuilder, x: Vector): Vector {
+  const lowest = f.constant(-87.3);
+  const e = expNegative(f, f32x4.pmax(x, lowest));
+  return f.let(v128.andnot(e, f32x4.lt(x, lowest)));
+}
+
 /** e^r − 1 for |r| ≤ ½ ln 2. */
 const expm1Near = (f: FunctionBuilder, r: Vector): Vector => f.let(f.madd(f32x4.mul(r, r), polynomial(f, r, EXPM1), r));
 

@@ -20,7 +20,7 @@ import {
 } from "./emission.js";
 import { maxLanes, sumLanes } from "./horizontal.js";
 import { f32, f32x4, i32, v128 } from "./instructions.js";
-import { expNegative, log } from "./math.js";
+import { expNegativeNormal, log } from "./math.js";
 
 /** The largest element of a row, in every lane. */
 function rowMax(f: FunctionBuilder, row: Pointer, columns: number): Vector {
@@ -36,7 +36,7 @@ function rowMax(f: FunctionBuilder, row: Pointer, columns: number): Vector {
 function sumOfExponentials(f: FunctionBuilder, row: Pointer, columns: number, largest: Vector, keep?: Pointer): Vector {
   const total = f.let(f.constant(0));
   forColumns(f, columns, (offset, constant, lanes) => {
-    const e = expNegative(f, f.let(f32x4.sub(v128.load(at(row, offset), constant), largest)));
+    const e = expNegativeNormal(f, f.let(f32x4.sub(v128.load(at(row, offset), constant), largest)));
     if (keep) f.store(at(keep, offset), e, constant, lanes);
     f.set(total, f32x4.add(total, keepLanes(f, e, lanes, f.constant(0))));
   });
