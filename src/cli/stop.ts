@@ -46,7 +46,9 @@ export function stopOnSignals(): Stop {
     },
     async *until(iterator) {
       while (reason === undefined) {
-        const next = await Promise.race([iterator.next(), late]);
+        const step = iterator.next();
+        const next = await Promise.race([step, late]);
+        if (next === "stopped") step.catch(() => {}); // it ends when its trainer is gone
         if (next === "stopped" || next.done) return;
         yield next.value;
       }

@@ -16,7 +16,7 @@ import { loadTextRun, saveTextRun, type TextRun } from "../files/text-run-node.j
 import { type CellName, cellNames, countTextParameters, textModel } from "../models/text-model.js";
 import { crossEntropy } from "../train/losses.js";
 import { adam } from "../train/optimizers.js";
-import { createTrainer, type Report, type Trainer } from "../train/trainer.js";
+import { type Checkpoint, createTrainer, type Report, type Trainer } from "../train/trainer.js";
 import { createDisplay, type Display, showCount } from "./display.js";
 import { say } from "./failure.js";
 import { above, backendOption, jsonOption, share, v8FlagsOption, whole } from "./options.js";
@@ -191,8 +191,8 @@ async function train(file: string, given: Options, command: Command): Promise<vo
     relaxedSimd,
     ...end,
   };
-  const save = async (): Promise<void> =>
-    saveTextRun(dir, { model, vocabulary: text.vocabulary, checkpoint: await trainer.checkpoint(), training });
+  const save = (checkpoint: Checkpoint): Promise<void> =>
+    saveTextRun(dir, { model, vocabulary: text.vocabulary, checkpoint, training });
   const validateEvery = Math.max(100, 50 * Math.ceil((4 * text.validation.length) / (batch * window) / 50));
   const check = (): void => {
     if (checkpoint) checkNames(trainer.network.parameters.keys(), checkpoint.parameters, `${dir}/weights.safetensors`);
@@ -204,7 +204,7 @@ async function train(file: string, given: Options, command: Command): Promise<vo
 interface RunOptions {
   readonly end: End;
   readonly validateEvery: number;
-  readonly save: () => Promise<void>;
+  readonly save: (checkpoint: Checkpoint) => Promise<void>;
   /** Once the model is known: whether the weights that it went on from were its own. */
   readonly check: () => void;
   readonly display: Display;
@@ -229,12 +229,14 @@ async function run(trainer: Trainer, text: TextData, options: RunOptions): Promi
             `the learning rate ${report.learningRate} is too large${saved > from ? `; ${dir} holds step ${saved}` : ""}.`,
         );
       if (performance.now() < saveAt) continue;
-      await save();
+      await save(await trainer.checkpoint());
       saved = report.step;
       saveAt = performance.now() + SAVE_EVERY_MS;
     }
     const { step } = trainer.progress;
-    if (step > saved) await save();
+    const checkpoint = step > saved ? await trainer.checkpoint() : undefined;
+    trainer.dispose(); // a validation may still be under way
+    if (checkpoint) await save(checkpoint);
     display.end();
     if (stop.reason === undefined) {
       display.say(`Saved in ${dir}. To let it write: throughtime text sample ${dir}`);
@@ -244,7 +246,7 @@ async function run(trainer: Trainer, text: TextData, options: RunOptions): Promi
           ? `stopped by ${stop.reason} after step ${step}: saved in ${dir}, and --resume goes on from there.`
           : `stopped by ${stop.reason} before the first step: nothing was saved.`,
       );
-      process.exit(stop.exitCode); // a validation may still be under way
+      process.exitCode = stop.exitCode;
     }
   } finally {
     display.end();
