@@ -1,0 +1,107 @@
+/**
+ * What a forecaster decides about a series before it trains: all from the training part alone, each by a known statistic.
+ * y values as given, n of them; m the season.
+ */
+import type { Calendar } from "../data/series/calendar.js";
+import type { CalendarFeature } from "../data/series/features.js";
+import type { SmoothingSettings } from "./forecaster-smoothing.js";
+
+/** JSON. */
+export interface Recipe {
+  /** Whether the network and the smoothing work on logarithms. */
+  readonly log: boolean;
+  /** Whether the season given is there. */
+  readonly seasonal: boolean;
+  /** Whether the series keeps to one range, so that its height itself says something. */
+  readonly bounded: boolean;
+  /** Cycles of the calendar beside the season. */
+  readonly calendar: readonly CalendarFeature[];
+  /** L: rows that the network looks back on. */
+  readonly lookback: number;
+  readonly smoothing: SmoothingSettings;
+}
+
+const mean = (x: ArrayLike<number>, from = 0, to = x.length): number => {
+  let sum = 0;
+  for (let t = from; t < to; t++) sum += x[t]!;
+  return sum / (to - from);
+};
+
+const deviation = (x: ArrayLike<number>): number => {
+  const centre = mean(x);
+  return Math.sqrt(mean(Array.from(x, (v) => (v - centre) ** 2)));
+};
+
+const differences = (x: Float64Array, lag: number): Float64Array =>
+  x.subarray(lag).map((v, t) => v - x[t]!);
+
+/**
+ * Whether logarithms make the changes more even: the likelihood of Box & Cox (1964), power 0 against power 1, with changes as
+ * independent normal numbers. Changes are taken from row to row, from season to season and both, and the three speak together.
+ * Never for a series with values of 0 or below.
+ */
+export function prefersLog(y: Float64Array, season: number): boolean {
+  if (!y.every((v) => v > 0)) return false;
+  const logs = y.map(Math.log);
+  // The Jacobian of the logarithm makes the two comparable.
+  const unit = Math.exp(mean(logs));
+  const ways: ((x: Float64Array) => Float64Array)[] = [(x) => differences(x, 1)];
+  if (season > 1 && y.length > season + 10)
+    ways.push(
+      (x) => differences(x, season),
+      (x) => differences(differences(x, season), 1),
+    );
+  return ways.reduce((ratio, way) => (ratio * deviation(way(logs)) * unit) / deviation(way(y)), 1) < 1;
+}
+
+/**
+ * Whether there is a season of m rows: the autocorrelation of the row-to-row changes at lag m stands out at 5 % (Bartlett's error, as
+ * in the M4 competition's test). False where there are fewer than two seasons and 8 rows.
+ */
+export function isSeasonal(y: Float64Array, m: number): boolean {
+  if (m < 2 || y.length < 2 * m + 8) return false;
+  const d = differences(y, 1);
+  const centre = mean(d);
+  const variance = mean(d.map((v) => (v - centre) ** 2));
+  if (!(variance > 0)) return false;
+  const correlation = (lag: number): number => {
+    let sum = 0;
+    for (let t = lag; t < d.length; t++) sum += (d[t]! - centre) * (d[t - lag]! - centre);
+    return sum / d.length / variance;
+  };
+  let squares = 0;
+  for (let lag = 1; lag < m; lag++) squares += correlation(lag) ** 2;
+  return correlation(m) > 1.645 * Math.sqrt((1 + 2 * squares) / d.length);
+}
+
+/** Whether the two halves of the series lie at one height: their means differ by less than half a standard deviation. */
+export function isBounded(y: Float64Array): boolean {
+  const half = Math.floor(y.length / 2);
+  return half > 0 && Math.abs(mean(y, 0, half) - mean(y, half)) < 0.5 * deviation(y);
+}
+
+const DAY_SECONDS = 86_400;
+
+/** Cycles of the calendar that the dates can tell, that have been seen twice, and that the season is not already. */
+export function calendarCycles(calendar: Calendar | undefined, season: number): CalendarFeature[] {
+  const step = calendar?.step;
+  if (calendar === undefined || step === undefined) return [];
+  const rows = calendar.instants.length;
+  // Rows in each cycle.
+  const cycles: [CalendarFeature, number][] =
+    step.unit === "month"
+      ? [["month", 12 / step.count]]
+      : step.unit === "second"
+        ? [
+            ["hour-of-day", DAY_SECONDS / step.count],
+            ["day-of-week", (7 * DAY_SECONDS) / step.count],
+            ["day-of-year", (365.25 * DAY_SECONDS) / step.count],
+          ]
+        : [
+            ["day-of-week", (step.unit === "weekday" ? 5 : 7) / step.count],
+            ["day-of-year", (step.unit === "weekday" ? 261 : 365.25) / step.count],
+          ];
+  return cycles
+    .filter(([, length]) => length >= 2 && rows >= 2 * length && Math.round(length) !== season)
+    .map(([feature]) => feature);
+}

@@ -1,0 +1,329 @@
+/**
+ * Forecasting one series: exponential smoothing for level, season and growth, and recurrent networks that learn what it leaves.
+ *
+ * The hybrid is Smyl's (2020, the M4 competition's winner). Every decision (logarithms, season, calendar cycles, smoothing rates, how
+ * far the network is trusted) is taken from the values given here, so that in a backtest each fold takes its own.
+ */
+import type { BackendName } from "../backend/choose.js";
+import type { Backend } from "../backend/contract.js";
+import { checkFinite, checkWhole, count } from "../data/check.js";
+import type { Covariates } from "../data/series/covariates.js";
+import { UserError } from "../errors.js";
+import { createTrainer, type NamedTensor, type Trainer } from "../train/trainer.js";
+import { adam, adamw } from "../train/optimizers.js";
+import { cosine } from "../train/schedules.js";
+import { blended, chooseStretch, chooseTrust, plainSpread } from "./forecaster-blend.js";
+import { type Encoder, measureUnits } from "./forecaster-encoder.js";
+import {
+  createWindowPredictor,
+  forecastNetwork,
+  knownQuantile,
+  type NetworkOptions,
+  type WindowPredictor,
+  windowData,
+} from "./forecaster-network.js";
+import { createSeriesState, decide, type ForecasterConfig, type SeriesState } from "./forecaster-state.js";
+import type { CellName } from "./text-model.js";
+
+export interface ForecasterData {
+  /** The series in time order, at least 2 values. */
+  readonly values: Float64Array;
+  /** A date for each value, for cycles of the calendar and for the dates of a forecast. */
+  readonly dates?: readonly string[] | undefined;
+  /** Further columns [n, C] that are known beforehand: a forecast asks for their rows to come. */
+  readonly covariates?: Covariates | undefined;
+}
+
+export interface ForecasterOptions {
+  /** Rows a season; 1 for none. Only used where the series shows it. Default 12. */
+  readonly season?: number;
+  /** H: rows that the network forecasts at once. Default 12. */
+  readonly horizon?: number;
+  /** L: rows that it looks back on; fewer where the series is short. Default 3 seasons, at least 24. */
+  readonly lookback?: number;
+  /** Default "gru". */
+  readonly cell?: CellName;
+  /** Features of each recurrent layer. Default 24. */
+  readonly hidden?: number;
+  /** Default 1. */
+  readonly layers?: number;
+  /** Dropout between recurrent layers and before the head. Default 0. */
+  readonly dropout?: number;
+  /** Networks that are averaged. Default 3. */
+  readonly members?: number;
+  /** Updates in each of the two trainings, the one that is validated and the one on all values. Default 400. */
+  readonly steps?: number;
+  /** In place of `steps`: how often to go through all windows. */
+  readonly epochs?: number;
+  /** Windows in an update. Default 32. */
+  readonly batch?: number;
+  /** Adam's, falling to 2 % of it along a cosine. Default 0.005. */
+  readonly learningRate?: number;
+  /** AdamW's; 0 for plain Adam. Default 0. */
+  readonly weightDecay?: number;
+  /** Default 1. */
+  readonly clipNorm?: number;
+  /** Default 1. */
+  readonly seed?: number;
+  /** Quantile levels to forecast beside the median. Default 0.1 and 0.9. */
+  readonly quantiles?: readonly number[];
+  /** Whether to work on logarithms: "auto" where changes grow with the level. Default "auto". */
+  readonly transform?: "auto" | "log" | "none";
+  /** 0 … 1: the network's share in the forecast, or "auto" to find it on held-out rows. Default "auto". */
+  readonly trust?: number | "auto";
+  /** Default "auto". */
+  readonly backend?: Backend | BackendName;
+  readonly onReport?: (report: ForecasterReport) => void;
+  /** Ends training after the current update; the forecaster then has the weights of that moment. */
+  readonly signal?: AbortSignal;
+}
+
+/** One update of the weights. */
+export interface ForecasterReport {
+  /** "validation" learns from the earlier rows to see how far the network can be trusted, "training" from all. */
+  readonly phase: "validation" | "training";
+  /** Updates so far, over both phases. */
+  readonly step: number;
+  /** Updates in all. */
+  readonly steps: number;
+  /** Pinball loss of the batch, in spreads of the smoothing's errors. */
+  readonly loss: number;
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+}
+
+export interface ForecastOptions {
+  /** Rows to forecast; beyond the trained horizon the forecaster goes on from its own forecast. Default the trained horizon. */
+  readonly horizon?: number;
+  /** The covariates of the rows to come, [horizon, C]; needed where the forecaster was trained with covariates. */
+  readonly covariates?: Covariates | undefined;
+}
+
+export interface Forecast {
+  /** The medians, in the unit of the series. */
+  readonly values: Float64Array;
+  /** By rising level; the median (0.5) is among them. */
+  readonly quantiles: readonly { readonly level: number; readonly values: Float64Array }[];
+  /** The dates to come, where the series had dates. */
+  readonly dates: readonly string[] | undefined;
+}
+
+export interface Forecaster {
+  forecast(options?: ForecastOptions): Promise<Forecast>;
+  /** What was decided, the transform and the series so far: JSON, enough with `weights` to restore the forecaster. */
+  toJSON(): ForecasterConfig;
+  /** By name, such as member1.rnn.weight_ih_l0; none where the series was too short to train on. */
+  weights(): Promise<Readonly<Record<string, NamedTensor>>>;
+  dispose(): void;
+}
+
+interface Run {
+  readonly network: NetworkOptions;
+  readonly steps: number | undefined;
+  readonly epochs: number | undefined;
+  readonly batch: number;
+  readonly learningRate: number;
+  readonly weightDecay: number;
+  readonly clipNorm: number;
+  readonly seed: number;
+  readonly backend: Backend | BackendName | undefined;
+  readonly onReport: ((report: ForecasterReport) => void) | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Fewer windows than this teach a network nothing. */
+const FEWEST_WINDOWS = 8;
+
+/**
+ * Trains a forecaster.
+ * @throws UserError on options out of range, and on a series of fewer than 2 values or with one that is not finite
+ */
+export async function trainForecaster(options: ForecasterData & ForecasterOptions): Promise<Forecaster> {
+  const { season = 12, horizon = 12, trust = "auto" } = options;
+  check(options);
+  const levels = [...new Set([...(options.quantiles ?? [0.1, 0.9]), 0.5])].sort((a, b) => a - b);
+  const { cell = "gru", hidden = 24, layers = 1, dropout = 0, members = 3 } = options;
+  const network: NetworkOptions = { cell, hidden, layers, dropout, members, horizon, levels };
+  const run: Run = {
+    network,
+    steps: options.steps,
+    epochs: options.epochs,
+    batch: options.batch ?? 32,
+    learningRate: options.learningRate ?? 0.005,
+    weightDecay: options.weightDecay ?? 0,
+    clipNorm: options.clipNorm ?? 1,
+    seed: options.seed ?? 1,
+    backend: options.backend,
+    onReport: options.onReport,
+    signal: options.signal,
+  };
+
+  const decided = decide(options, {
+    season,
+    horizon,
+    lookback: options.lookback ?? Math.max(24, 3 * season),
+    transform: options.transform ?? "auto",
+  });
+  const { recipe } = decided;
+  const first = Math.max(recipe.lookback, Math.min(2 * recipe.smoothing.season, options.values.length));
+  const state = createSeriesState(decided, horizon);
+  const n = state.z.length;
+  const origins = rowsFrom(first, n);
+  const units = measureUnits({ recipe, horizon, z: state.z, smoothed: state.smoothed }, origins);
+  const encoder = state.encoder(units);
+  const config = (blend: ForecasterConfig["blend"], trained: boolean): ForecasterConfig => ({
+    ...decided,
+    format: "throughtime-forecaster",
+    version: 1,
+    network,
+    units,
+    blend,
+    trained,
+  });
+  const plain = { trust: 0, ...plainSpread(encoder, state.z, origins, n, levels), stretch: levels.map(() => 1) };
+
+  const held = Math.max(horizon, Math.min(2 * horizon, Math.floor(n / 4)), Math.min(400, Math.floor(n / 5)));
+  const early = rowsFrom(first, n - held);
+  const late = rowsFrom(Math.max(first, n - held), n - horizon + 1);
+  const flat = plain.spread.every((spread) => spread === 0);
+  if (flat || trust === 0 || early.length < FEWEST_WINDOWS || late.length === 0)
+    return createForecaster(config(plain, false), state, undefined);
+
+  const phases = [early, origins].map((rows) => stepsFor(run, rows.length));
+  const total = phases[0]! + phases[1]!;
+  const trial = await train(run, encoder, early, n - held, { phase: "validation", before: 0, steps: phases[0]!, total });
+  const said = {
+    encoder,
+    z: state.z,
+    origins: late,
+    levels,
+    network: await createWindowPredictor(trial.predictor, network).predict(encoder, late),
+  };
+  const blend = { ...plain, trust: trust === "auto" ? chooseTrust(said) : trust };
+  const finished = { ...blend, stretch: chooseStretch(said, blend) };
+  if (run.signal?.aborted || finished.trust === 0) {
+    return createForecaster(config(finished, true), state, trial);
+  }
+  trial.dispose();
+  const trainer = await train(run, encoder, origins, n, {
+    phase: "training",
+    before: phases[0]!,
+    steps: phases[1]!,
+    total,
+  });
+  return createForecaster(config(finished, true), state, trainer);
+}
+
+/**
+ * The forecaster that `toJSON` and `weights` describe.
+ * @throws UserError where they do not fit together or are not what a forecaster writes
+ */
+export async function restoreForecaster(
+  config: ForecasterConfig,
+  weights: Readonly<Record<string, NamedTensor>>,
+  options: { readonly backend?: Backend | BackendName } = {},
+): Promise<Forecaster> {
+  const state = createSeriesState(config, config.network.horizon);
+  if (!config.trained) return createForecaster(config, state, undefined);
+  const trainer = await createTrainer(forecastNetwork(config.network), {
+    loss: knownQuantile(config.network.levels, config.network.members),
+    optimizer: adam(),
+    weights,
+    ...(options.backend ? { backend: options.backend } : {}),
+  });
+  return createForecaster(config, state, trainer);
+}
+
+async function train(
+  run: Run,
+  encoder: Encoder,
+  origins: readonly number[],
+  end: number,
+  { phase, before, steps, total }: { phase: ForecasterReport["phase"]; before: number; steps: number; total: number },
+): Promise<Trainer> {
+  const { network, learningRate, weightDecay, clipNorm, seed, batch, backend, onReport, signal } = run;
+  const trainer = await createTrainer(forecastNetwork(network), {
+    loss: knownQuantile(network.levels, network.members),
+    optimizer: weightDecay > 0 ? adamw({ learningRate, weightDecay }) : adam({ learningRate }),
+    schedule: cosine({ steps, minimum: learningRate / 50 }),
+    clip: { norm: clipNorm },
+    batch,
+    seed,
+    ...(backend ? { backend } : {}),
+  });
+  for await (const report of trainer.fit(windowData({ encoder, origins, end }), { steps })) {
+    const { loss, gradientNorm } = report;
+    onReport?.({ phase, step: before + report.step, steps: total, loss, gradientNorm, learningRate: report.learningRate });
+    if (signal?.aborted) break;
+  }
+  return trainer;
+}
+
+function createForecaster(config: ForecasterConfig, state: SeriesState, trainer: Trainer | undefined): Forecaster {
+  const { network, blend, units } = config;
+  const { levels, horizon: block } = network;
+  const width = levels.length;
+  const predictor: WindowPredictor | undefined = trainer && createWindowPredictor(trainer.predictor, network);
+  return {
+    async forecast({ horizon = block, covariates } = {}) {
+      checkWhole("The horizon", horizon);
+      const said = levels.map(() => new Float64Array(horizon));
+      let going = state.ahead(horizon, covariates);
+      const carried = new Float64Array(width);
+      for (let done = 0; done < horizon; done += block) {
+        const encoder = going.encoder(units);
+        const origin = going.z.length;
+        const heard = blend.trust > 0 ? await predictor?.predict(encoder, [origin]) : undefined;
+        const made = blended(blend, levels, (h) => encoder.plain(origin, h), heard);
+        const middle = levels.indexOf(0.5);
+        const medians = Float64Array.from({ length: block }, (_, h) => made[h * width + middle]!);
+        const distance = (h: number, q: number): number => {
+          // Errors of one block and of those before it add up as independent ones do.
+          const own = made[h * width + q]! - medians[h]!;
+          return Math.sign(q - middle) * Math.hypot(own, carried[q]!);
+        };
+        for (let h = 0; h < Math.min(block, horizon - done); h++)
+          for (let q = 0; q < width; q++) said[q]![done + h] = medians[h]! + distance(h, q);
+        for (let q = 0; q < width; q++) carried[q] = distance(block - 1, q);
+        if (done + block < horizon) going = going.extended(medians);
+      }
+      const quantiles = levels.map((level, q) => ({ level, values: state.inverse(said[q]!) }));
+      return {
+        values: quantiles[levels.indexOf(0.5)]!.values.slice(),
+        quantiles,
+        dates: state.calendar?.next(horizon),
+      };
+    },
+    toJSON: () => config,
+    weights: async () => (await trainer?.parameters()) ?? {},
+    dispose: () => trainer?.dispose(),
+  };
+}
+
+function stepsFor({ steps, epochs, batch }: Run, windows: number): number {
+  if (epochs === undefined) return steps ?? 400;
+  return epochs * Math.max(1, Math.floor(windows / Math.min(batch, windows)));
+}
+
+const rowsFrom = (from: number, to: number): number[] =>
+  Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
+
+function check(options: ForecasterData & ForecasterOptions): void {
+  const { values, dates, covariates } = options;
+  if (values.length < 2)
+    throw new UserError(`A forecast needs at least 2 values, but the series has ${values.length}.`);
+  checkFinite("The series to forecast", values);
+  if (dates && dates.length !== values.length)
+    throw new UserError(`${count(values.length, "value")} want as many dates, not ${dates.length}.`);
+  if (covariates && covariates.rows !== values.length)
+    throw new UserError(`${count(values.length, "value")} want as many rows of covariates, not ${covariates.rows}.`);
+  for (const name of ["season", "horizon", "lookback", "hidden", "layers", "members", "steps", "epochs", "batch"] as const)
+    checkWhole(`The option ${name}`, options[name] ?? 1);
+  if (options.steps !== undefined && options.epochs !== undefined)
+    throw new UserError("Give steps or epochs, not both: each says how long to train.");
+  const wrong = options.quantiles?.find((level) => !(level > 0 && level < 1));
+  if (wrong !== undefined) throw new UserError(`A quantile must lie between 0 and 1, but is ${wrong}.`);
+  const { trust = "auto" } = options;
+  if (trust !== "auto" && !(trust >= 0 && trust <= 1))
+    throw new UserError(`The trust in the network must be "auto" or lie between 0 and 1, but is ${String(trust)}.`);
+}
