@@ -34,14 +34,20 @@ export interface Tuning {
   readonly panel: number;
   /** Columns of a panel for a single row. */
   readonly rowPanel: number;
-  /** Greatest depth of a block. */
-  readonly depth: number;
-  /** Greatest size in bytes of a block of A. */
-  readonly blockBytes: number;
+  /** Greatest depth of a block of A, and its greatest size in bytes. */
+  readonly block: { readonly depth: number; readonly bytes: number };
+  /** The same for a transposed A, whose rows lie across: a deep block would touch too many pages. */
+  readonly transposedBlock: { readonly depth: number; readonly bytes: number };
 }
 
 /** Measured on Node 20 and 24 without 256-bit revectorisation: `test/backend/wasm/bench.ts`. */
-export const defaultTuning: Tuning = { rows: 5, panel: 8, rowPanel: 28, depth: 512, blockBytes: 32768 };
+export const defaultTuning: Tuning = {
+  rows: 5,
+  panel: 8,
+  rowPanel: 28,
+  block: { depth: 512, bytes: 32768 },
+  transposedBlock: { depth: 128, bytes: 262144 },
+};
 
 /** From this many rows on, packing B in the call pays. */
 const ROWS_WORTH_PACKING = 8;
@@ -102,11 +108,12 @@ interface Plan {
 function planOf(kernel: Product, constantB: boolean, tuning: Tuning): Plan {
   const { rows: m, columns: n } = kernel.out;
   const k = kernel.transposeA ? kernel.a.rows : kernel.a.columns;
-  const depths = split(k, tuning.depth);
+  const limits = kernel.transposeA ? tuning.transposedBlock : tuning.block;
+  const depths = split(k, limits.depth);
   const packB = constantB || kernel.transposeB || m >= ROWS_WORTH_PACKING;
   const panel = m === 1 ? tuning.rowPanel : tuning.panel;
   const groups = rowTiles(m, tuning.rows).map(({ rows, tiles }): RowGroup => {
-    const blocks = split(tiles, Math.max(1, Math.floor(tuning.blockBytes / (rows * depths.size * BYTES))));
+    const blocks = split(tiles, Math.max(1, Math.floor(limits.bytes / (rows * depths.size * BYTES))));
     return { rows, tiles, blocks, columns: rows > 2 ? panel : wideColumns(rows, panel) };
   });
   return {
