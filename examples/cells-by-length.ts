@@ -1,4 +1,7 @@
-/** A table of what each cell learns of a task, at each length T. Used by adding.ts and copy.ts. */
+/**
+ * A table of what each cell learns of a task, at each length T; all with the same settings, none tuned by itself. Used by
+ * adding.ts, copy.ts and own-cell.ts.
+ */
 import {
   type ArrayOptions,
   adam,
