@@ -29,7 +29,6 @@ export interface ModuleRequest {
 
 export interface CompiledModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly arena: number;
   /** The kernel behind each number given to `mark`. */
   readonly labels: readonly string[];
 }
@@ -104,7 +103,7 @@ export function emitProgram(request: ModuleRequest): CompiledModule {
     f.return(i32.const(0));
   });
   module.export("run", run);
-  return { bytes: module.encode(), arena, labels };
+  return { bytes: module.encode(), labels };
 }
 
 function emitStep(

@@ -1,23 +1,18 @@
 /**
- * A session: one WebAssembly memory, from the bottom up: constants, then variables and arenas in the order in which
- * they were asked for. Nothing moves, so addresses are numbers in the code; the memory grows at its end.
- *
- * Programs of one session run one after another, so they share an arena where it is large enough.
+ * A session: variables and compiled programs in one memory (`heap.ts`). Programs of a session run one after another, so
+ * they share an arena for their temporaries where it is large enough.
  */
 import { UserError } from "../../errors.js";
-import type { Program, Variable } from "../../program/program.js";
+import type { ElementType, Program, Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
+import { createHeap, type Heap } from "./heap.js";
 import { emitProgram } from "./module.js";
 
-const PAGE = 65536;
-const MAX_PAGES = 65536;
-const ALIGNMENT = 64;
-/** Kernels may read this far past the end of a buffer (never write). */
-const PADDING = 64;
-const CONSTANT_BLOCK = 4096;
 const BYTES = 4;
+/** Up to this many numbers are copied one by one, which makes no object. */
 const SMALL = 64;
-const MIB = 2 ** 20;
+/** What the alignment of a buffer may add to its bytes. */
+const SLACK = 64;
 
 /** Makes a module of its bytes. */
 export type CompileModule = (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module | Promise<WebAssembly.Module>;
@@ -56,205 +51,164 @@ async function compileOnce(bytes: Uint8Array<ArrayBuffer>, compile: CompileModul
   return module;
 }
 
-interface Region {
+/** Memory for temporaries, and which program used it last. */
+interface Arena {
   readonly address: number;
   readonly bytes: number;
+  latest?: Executable;
 }
 
 const sizeOf = (variable: Variable): number => variable.shape.reduce((product, length) => product * length, 1);
-const mebibytes = (bytes: number): string => (bytes / MIB).toFixed(bytes < 10 * MIB ? 1 : 0);
 
 export function createWasmSession(backend: Backend, options: SessionOptions): WasmSession {
-  const memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES });
-  const variables = new Map<Variable, Region>();
-  const constants = new Map<number, number>();
-  const arenas: Region[] = [];
+  let heap: Heap | undefined = createHeap();
+  const addresses = new Map<Variable, number>();
+  const arenas: Arena[] = [];
   const totals = { variables: 0, temporaries: 0, code: 0 };
-  const times = new Map<string, { calls: number; milliseconds: number }>();
-  let top = ALIGNMENT;
-  let constantsEnd = 0;
-  let nextConstant = 0;
-  let disposed = false;
-  let floats = new Float32Array(memory.buffer);
-  let words = new Int32Array(memory.buffer);
-  let latest: Executable | undefined;
+  const clock = createClock();
 
-  const alive = (): void => {
-    if (disposed) throw new UserError("this session is disposed: create a new one");
-  };
-  const refreshViews = (): void => {
-    if (floats.buffer === memory.buffer) return;
-    floats = new Float32Array(memory.buffer);
-    words = new Int32Array(memory.buffer);
+  const alive = (): Heap => {
+    if (!heap) throw new UserError("this session is disposed: create a new one");
+    return heap;
   };
 
-  const refuse = (bytes: number, name: string, limit: string): never => {
-    throw new UserError(`${name} needs ${mebibytes(bytes)} MiB of memory, but ${limit}`);
-  };
-  /** Throws when `bytes` more do not fit into what WebAssembly can address. */
-  const reserve = (bytes: number, name: string): void => {
-    if (top + bytes + PADDING > MAX_PAGES * PAGE) {
-      const held = top > MIB ? `, ${mebibytes(top)} of which are taken` : "";
-      refuse(bytes, name, `WebAssembly can address ${mebibytes(MAX_PAGES * PAGE)} MiB${held}`);
-    }
-  };
-  const allocate = (bytes: number, name: string): Region => {
-    reserve(bytes, name);
-    const region = { address: top, bytes };
-    const end = Math.ceil((top + bytes) / ALIGNMENT) * ALIGNMENT;
-    const missing = end + PADDING - memory.buffer.byteLength;
-    if (missing > 0) {
-      try {
-        memory.grow(Math.ceil(missing / PAGE));
-      } catch {
-        refuse(bytes, name, "this machine does not give that much to WebAssembly");
-      }
-      refreshViews();
-    }
-    top = end;
-    return region;
-  };
+  /** All of the memory as numbers of a type. */
+  const numbersOf = (type: ElementType) => (type === "index" ? alive().words() : alive().floats());
 
-  const constantAddress = (bits: number): number => {
-    const known = constants.get(bits);
+  const addressOf = (variable: Variable): number => {
+    const known = addresses.get(variable);
     if (known !== undefined) return known;
-    if (nextConstant === constantsEnd) {
-      nextConstant = allocate(CONSTANT_BLOCK, "a block of constants").address;
-      constantsEnd = nextConstant + CONSTANT_BLOCK;
-    }
-    const address = nextConstant;
-    nextConstant += BYTES;
-    words[address / BYTES] = bits;
-    constants.set(bits, address);
+    const bytes = sizeOf(variable) * BYTES;
+    const address = alive().allocate(bytes, `the variable "${variable.name}"`);
+    addresses.set(variable, address);
+    totals.variables += bytes;
+    if (variable.initial) numbersOf(variable.type).set(variable.initial, address / BYTES);
     return address;
   };
 
-  const regionOf = (variable: Variable): Region => {
-    let region = variables.get(variable);
-    if (!region) {
-      const bytes = sizeOf(variable) * BYTES;
-      region = allocate(bytes, `the variable "${variable.name}"`);
-      variables.set(variable, region);
-      totals.variables += bytes;
-      if (variable.initial) (variable.type === "index" ? words : floats).set(variable.initial, region.address / BYTES);
+  const arenaOf = (bytes: number, name: string): Arena => {
+    let arena = arenas.find((other) => other.bytes >= bytes);
+    if (!arena) {
+      arena = { address: alive().allocate(bytes, name), bytes };
+      arenas.push(arena);
     }
-    return region;
+    return arena;
   };
 
-  const arenaOf = (bytes: number, name: string): number => {
-    const known = arenas.find((arena) => arena.bytes >= bytes);
-    if (known) return known.address;
-    const region = allocate(bytes, name);
-    arenas.push(region);
-    return region.address;
-  };
-
-  const copyOut = (address: number, size: number, type: "float" | "index", into?: HostArray): HostArray => {
-    const source = type === "index" ? words : floats;
+  const copyOut = (address: number, size: number, type: ElementType, into?: HostArray): HostArray => {
+    const source = numbersOf(type);
     const begin = address / BYTES;
     const target = into ?? (type === "index" ? new Int32Array(size) : new Float32Array(size));
     if (target.length !== size) throw new Error(`${size} numbers do not fit into an array of ${target.length}`);
-    // A subarray is a new object: a loss is read without one.
     if (size > SMALL) target.set(source.subarray(begin, begin + size));
     else for (let i = 0; i < size; i++) target[i] = source[begin + i]!;
     return target;
   };
-  const readNow = (variable: Variable, into?: HostArray): HostArray => {
-    alive();
-    return copyOut(regionOf(variable).address, sizeOf(variable), variable.type, into);
-  };
+  const readNow = (variable: Variable, into?: HostArray): HostArray =>
+    copyOut(addressOf(variable), sizeOf(variable), variable.type, into);
 
   /** What the plan takes with everything new in it, checked before anything is allocated. */
-  const checkPlan = (program: Program): void => {
-    const fresh = program.buffers.filter((buffer) => buffer.variable && !variables.has(buffer.variable));
-    const bytes = new Map(fresh.map((buffer) => [buffer.variable!, sizeOf(buffer.variable!) * BYTES]));
-    const total = [...bytes.values()].reduce((sum, one) => sum + one + ALIGNMENT, program.plan.size * BYTES);
-    reserve(total, `the program "${program.name}"`);
+  const checkPlan = (program: Program, name: string): void => {
+    const variables = new Set(program.buffers.flatMap(({ variable }) => variable ?? []));
+    const fresh = [...variables].filter((variable) => !addresses.has(variable));
+    const bytes = fresh.reduce((sum, variable) => sum + sizeOf(variable) * BYTES + SLACK, program.plan.size * BYTES);
+    alive().reserve(bytes, name);
   };
 
   async function compile(program: Program): Promise<Executable> {
-    alive();
-    checkPlan(program);
+    const { memory, constantAddress } = alive();
     const name = `the program "${program.name}"`;
+    checkPlan(program, name);
     const buffers = new Map(program.buffers.map((buffer) => [buffer.id, buffer]));
-    for (const buffer of program.buffers) if (buffer.variable) regionOf(buffer.variable);
-    const { bytes, arena, labels } = emitProgram({
+    for (const { variable } of program.buffers) if (variable) addressOf(variable);
+    let arena: Arena | undefined;
+    const { bytes, labels } = emitProgram({
       program,
       relaxed: options.relaxed,
       profile: options.profile,
       constantAddress,
-      variableAddress: (id) => regionOf(buffers.get(id)!.variable!).address,
-      arena: (size) => arenaOf(size, name),
+      variableAddress: (id) => addressOf(buffers.get(id)!.variable!),
+      arena(size) {
+        arena = arenaOf(size, name);
+        return arena.address;
+      },
     });
     totals.temporaries += program.plan.size * BYTES;
     totals.code += bytes.length;
     const module = await compileOnce(bytes, options.compile ?? WebAssembly.compile);
-    const instance = await WebAssembly.instantiate(module, { host: { memory, mark: marker(labels) } });
+    const instance = await WebAssembly.instantiate(module, { host: { memory, mark: clock.marker(labels) } });
     const runProgram = instance.exports.run as () => number;
     let last: RunResult = "done";
 
     const executable: Executable = {
       program,
       run() {
-        if (disposed) alive();
-        if (options.profile) startClock();
+        alive();
+        if (options.profile) clock.start();
         last = runProgram() === 0 ? "done" : "refused";
-        latest = executable;
+        arena!.latest = executable;
         return last;
       },
       settled: async () => last,
       async peek(id) {
-        alive();
         const buffer = buffers.get(id);
         if (!buffer) throw new Error(`${name} has no buffer ${id}`);
         if (buffer.variable) return readNow(buffer.variable);
-        if (latest !== executable) throw new Error(`${name} was not the last to run: its temporaries are overwritten`);
-        return copyOut(arena + program.plan.offsets.get(id)! * BYTES, buffer.size, buffer.type);
+        if (arena!.latest !== executable)
+          throw new Error(`${name} was not the last to run: its temporaries are overwritten`);
+        return copyOut(arena!.address + program.plan.offsets.get(id)! * BYTES, buffer.size, buffer.type);
       },
     };
     return executable;
   }
 
-  let clock = 0;
-  const startClock = (): void => {
-    clock = performance.now();
-  };
-  const marker = (labels: readonly string[]) => (index: number) => {
-    const now = performance.now();
-    const label = labels[index]!;
-    const entry = times.get(label) ?? { calls: 0, milliseconds: 0 };
-    times.set(label, { calls: entry.calls + 1, milliseconds: entry.milliseconds + now - clock });
-    clock = performance.now();
-  };
-
   return {
     backend,
     compile,
     write(variable, data, offset = 0) {
-      alive();
       const size = sizeOf(variable);
       if (offset < 0 || offset + data.length > size) {
         throw new Error(`"${variable.name}" holds ${size} numbers: ${data.length} from number ${offset} on do not fit`);
       }
-      const begin = regionOf(variable).address / BYTES + offset;
-      (variable.type === "index" ? words : floats).set(data, begin);
+      const begin = addressOf(variable) / BYTES + offset;
+      numbersOf(variable.type).set(data, begin);
     },
     readNow,
     read: async (variable, into) => readNow(variable, into),
     memory: () => ({
       variables: totals.variables,
       temporaries: totals.temporaries,
-      total: memory.buffer.byteLength + totals.code,
+      total: alive().memory.buffer.byteLength + totals.code,
     }),
-    profile: () =>
+    profile: clock.profile,
+    dispose() {
+      heap = undefined;
+      addresses.clear();
+      arenas.length = 0;
+    },
+  };
+}
+
+/** Adds up the time between marks, by label. */
+function createClock() {
+  const times = new Map<string, { calls: number; milliseconds: number }>();
+  let since = 0;
+  return {
+    start(): void {
+      since = performance.now();
+    },
+    marker:
+      (labels: readonly string[]) =>
+      (index: number): void => {
+        const now = performance.now();
+        const label = labels[index]!;
+        const entry = times.get(label) ?? { calls: 0, milliseconds: 0 };
+        times.set(label, { calls: entry.calls + 1, milliseconds: entry.milliseconds + now - since });
+        since = performance.now();
+      },
+    profile: (): ProfileEntry[] =>
       [...times]
         .map(([label, entry]) => ({ label, ...entry }))
         .sort((one, other) => other.milliseconds - one.milliseconds),
-    dispose() {
-      disposed = true;
-      variables.clear();
-      floats = new Float32Array(0);
-      words = new Int32Array(0);
-    },
   };
 }

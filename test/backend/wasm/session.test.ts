@@ -102,6 +102,20 @@ describe("a session of the wasm backend", () => {
     await expect(first.peek(3)).rejects.toThrow(/not the last to run/);
   });
 
+  it("begins a variable with its initial numbers", async () => {
+    const session = await wasm().createSession();
+    const x: Variable = { ...variable("x", 3), initial: [1, 2.5, -3] };
+    const count: Variable = { ...variable("count", 2, "index"), initial: [7, -8] };
+    expect([...session.readNow(x)]).toEqual([1, 2.5, -3]);
+    const y = variable("y", 3);
+    const executable = await session.compile(doubling(x, y, 3));
+    executable.run();
+    expect([...session.readNow(y)]).toEqual([3, 6, -5]);
+    session.write(x, [9], 1);
+    expect([...session.readNow(x)]).toEqual([1, 9, -3]);
+    expect([...session.readNow(count)]).toEqual([7, -8]);
+  });
+
   it("reads and writes whole numbers", async () => {
     const session = await wasm().createSession();
     const index = variable("index", 3, "index");
