@@ -4,6 +4,7 @@ export { type CsvOptions, readSeries } from "./data/series/csv.js";
 export { writeFileAtomic } from "./files/atomic-node.js";
 export * from "./files/run-folder-node.js";
 export * from "./files/safetensors-node.js";
+export { loadSeriesRun, type SeriesRun, saveSeriesRun } from "./files/series-run-node.js";
 export {
   loadTextRun,
   saveTextRun,

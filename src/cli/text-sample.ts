@@ -53,10 +53,6 @@ async function sample(dir: string, options: Options): Promise<void> {
   if (how.prompt) run.vocabulary.encode(how.prompt); // refused before anything is written
   const writer = await run.writer({ backend });
   let last = "";
-  let closed = false;
-  process.stdout.on("error", () => {
-    closed = true;
-  });
   const write = (text: string): void => {
     if (text) last = text;
     process.stdout.write(text);
@@ -64,7 +60,6 @@ async function sample(dir: string, options: Options): Promise<void> {
   write(how.prompt ?? "");
   for await (const character of writer.generate({ ...how, seed })) {
     write(character);
-    if (closed) break;
   }
   if (!last.endsWith("\n")) write("\n");
   writer.dispose();

@@ -1,7 +1,6 @@
 /** throughtime text train */
 import { createHash } from "node:crypto";
 import { totalmem } from "node:os";
-import { basename, extname, join } from "node:path";
 import { type Command, Option } from "commander";
 import type { BackendName } from "../backend/choose.js";
 import { enableRelaxedSimd } from "../backend/wasm/flags-node.js";
@@ -10,7 +9,7 @@ import { bitsPerCharacter, readText, type TextData } from "../data/text.js";
 import { textBatches } from "../data/text-batches.js";
 import { UserError } from "../errors.js";
 import { checkNames } from "../files/checkpoint.js";
-import { readBytes } from "../files/io-node.js";
+import { readTextFile } from "../files/io-node.js";
 import { checkSavable, isRun } from "../files/run-folder-node.js";
 import { loadTextRun, saveTextRun, type TextRun } from "../files/text-run-node.js";
 import { type CellName, cellNames, countTextParameters, textModel } from "../models/text-model.js";
@@ -19,6 +18,7 @@ import { adam } from "../train/optimizers.js";
 import { type Checkpoint, createTrainer, type Report, type Trainer } from "../train/trainer.js";
 import { createDisplay, type Display, showCount } from "./display.js";
 import { say } from "./failure.js";
+import { folderFor } from "./folder.js";
 import { above, backendOption, jsonOption, share, v8FlagsOption, whole } from "./options.js";
 import { stopOnSignals } from "./stop.js";
 
@@ -115,10 +115,9 @@ where there is one, else of loss. Validation takes place every 100 updates or mo
 
 async function train(file: string, given: Options, command: Command): Promise<void> {
   const relaxedSimd = given.v8Flags && enableRelaxedSimd();
-  const content = await readUtf8(file);
+  const content = await readTextFile(file);
   const sha256 = createHash("sha256").update(content).digest("hex");
-  const dir =
-    given.out ?? join("runs", `${basename(file, extname(file)).replace(/[^\p{L}\p{N}._-]+/gu, "-")}-${given.cell}`);
+  const dir = given.out ?? folderFor(file, given.cell);
   const before = given.resume ? await loadTextRun(dir) : undefined;
   if (!before && !given.overwrite && (await isRun(dir)))
     throw new UserError(
@@ -304,14 +303,4 @@ function noteArithmetic(before: TextRun | undefined, trainer: Trainer, relaxedSi
     `note: this run was begun ${relaxedSimd ? "without" : "with"} relaxed SIMD and goes on ${relaxedSimd ? "with" : "without"} it: ` +
       "the last digits will differ from an uninterrupted run.",
   );
-}
-
-async function readUtf8(file: string): Promise<string> {
-  const bytes = await readBytes(file);
-  if (bytes.byteLength > 2 ** 29 - 32) throw new UserError(`${file} is larger than the 512 MiB that a text may have.`);
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw new UserError(`${file} is not a text in UTF-8.`);
-  }
 }

@@ -40,3 +40,20 @@ export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> 
     throw new UserError(`cannot read ${path}: ${ioProblem(error)}.`);
   }
 }
+
+/**
+ * A file as text in UTF-8.
+ * @throws UserError that names the path: it cannot be read, is larger than a text may be, or is not UTF-8
+ */
+export async function readTextFile(path: string): Promise<string> {
+  const bytes = await readBytes(path);
+  if (bytes.byteLength > LARGEST_TEXT) throw new UserError(`${path} is larger than the 512 MiB that a text may have.`);
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new UserError(`${path} is not a text in UTF-8.`);
+  }
+}
+
+/** V8's longest string. */
+const LARGEST_TEXT = 2 ** 29 - 32;

@@ -4,7 +4,7 @@
  */
 import { UserError } from "../errors.js";
 import { current, type Tensor, zeros } from "../graph/language.js";
-import { type Shape, sameShape, showShape } from "../graph/shape.js";
+import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
 import type { Context, Layer } from "../layers/layer.js";
 import type { Initializer } from "../parameters/parameter.js";
@@ -74,6 +74,10 @@ export function createNetwork(
       );
     const value = given[kind].get(name);
     if (!known && value && !sameShape(value.shape, shape)) throw misfit(kind, name, shape, value.shape);
+    if (!known && sizeOf(shape) > MOST_NUMBERS)
+      throw new UserError(
+        `${kind} "${name}" of shape ${showShape(shape)} has ${sizeOf(shape)} numbers, more than the ${MOST_NUMBERS} that fit into 4 GiB`,
+      );
     const found = known ?? {
       name,
       shape,
@@ -130,6 +134,9 @@ export function createNetwork(
     },
   };
 }
+
+/** Of a parameter: refused before an initialiser draws them all. */
+const MOST_NUMBERS = 2 ** 30;
 
 const misfit = (kind: string, name: string, wanted: Shape, got: Shape): UserError =>
   new UserError(`${kind} "${name}" of the model has shape ${showShape(wanted)}, not ${showShape(got)}`);

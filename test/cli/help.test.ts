@@ -12,7 +12,7 @@ afterEach(() => {
 test("--help of every command says its options and gives examples", async () => {
   const cwd = await temporaryFolder();
   const commands: Record<string, string[]> = {
-    "": ["text", "explain", "check"],
+    "": ["text", "series", "explain", "check"],
     "text train": [
       ..."out cell hidden layers embedding dropout batch window steps epochs learning-rate clip-norm validation seed backend resume json".split(
         " ",
@@ -20,6 +20,9 @@ test("--help of every command says its options and gives examples", async () => 
       "default: 2000",
     ],
     "text sample": ["prompt", "length", "temperature", "top-k", "top-p", "seed"],
+    "series train": ["column", "horizon", "lookback", "season", "out", "json"],
+    "series forecast": ["horizon", "known", "json"],
+    "series backtest": ["column", "horizon", "folds", "season", "json"],
     explain: ["rnn", "lstm", "gru"],
     check: ["backend"],
   };

@@ -1,0 +1,110 @@
+/** throughtime series train */
+import type { Command } from "commander";
+import { enableRelaxedSimd } from "../backend/wasm/flags-node.js";
+import { UserError } from "../errors.js";
+import { checkSavable, isRun } from "../files/run-folder-node.js";
+import { saveSeriesRun } from "../files/series-run-node.js";
+import { trainForecaster } from "../models/forecaster.js";
+import { createDisplay, showCount } from "./display.js";
+import { say } from "./failure.js";
+import { folderFor } from "./folder.js";
+import { jsonOption } from "./options.js";
+import {
+  addModelOptions,
+  addTableOptions,
+  forecasterOptions,
+  type ModelOptions,
+  readTable,
+  type TableOptions,
+} from "./series.js";
+import { stopOnSignals } from "./stop.js";
+
+interface Options extends TableOptions, ModelOptions {
+  readonly out?: string;
+  readonly overwrite?: boolean;
+  readonly json?: boolean;
+}
+
+export function addSeriesTrain(series: Command): void {
+  const command = series
+    .command("train")
+    .summary("train a forecaster on a column of a CSV file")
+    .description(
+      "Trains a forecaster on one column of FILE.csv and saves it as a run folder: exponential smoothing for level, season " +
+        "and growth, and recurrent networks that learn what it leaves.",
+    )
+    .argument("<FILE.csv>", "a table whose first line names the columns, rows in time order");
+  addModelOptions(addTableOptions(command))
+    .option("-o, --out <DIR>", "the run folder (default: runs/ and the names of file and column)")
+    .option("--overwrite", "replace a run that is in the folder already")
+    .addOption(jsonOption("one JSON object a line for each update"))
+    .addHelpText(
+      "after",
+      `
+Examples:
+  throughtime series train passengers.csv --column Passengers
+  throughtime series train sales.csv --column Units --season 7 --horizon 14 --covariate Price --out runs/sales
+
+With --json each update is one line
+  {"phase","step","loss","gradientNorm","learningRate","updatesPerSecond"}`,
+    )
+    .action((file: string, options: Options) => train(file, options));
+}
+
+async function train(file: string, options: Options): Promise<void> {
+  if (options.v8Flags) enableRelaxedSimd();
+  const series = await readTable(file, options);
+  const dir = options.out ?? folderFor(file, options.column);
+  if (!options.overwrite && (await isRun(dir)))
+    throw new UserError(`${dir} holds a run already: --overwrite replaces it, and --out names another folder.`);
+  await checkSavable(dir);
+
+  const stop = stopOnSignals();
+  const aborted = new AbortController();
+  let display: ReturnType<typeof createDisplay> | undefined;
+  let before = performance.now();
+  try {
+    const forecaster = await trainForecaster({
+      ...series,
+      ...forecasterOptions(options),
+      signal: aborted.signal,
+      onReport({ phase, step, steps, loss, gradientNorm, learningRate }) {
+        display ??= begin(file, series.values.length, steps, options);
+        const now = performance.now();
+        const updatesPerSecond = 1000 / (now - before);
+        before = now;
+        display.report(
+          { step, loss, gradientNorm, speed: updatesPerSecond },
+          { phase, step, loss, gradientNorm, learningRate, updatesPerSecond },
+        );
+        if (stop.reason !== undefined) aborted.abort();
+      },
+    });
+    const { recipe, blend, trained } = forecaster.toJSON();
+    await saveSeriesRun(dir, forecaster, { file, column: options.column, ...forecasterOptions(options) });
+    forecaster.dispose();
+    display ??= begin(file, series.values.length, 0, options);
+    display.end();
+    display.say(
+      `${recipe.log ? "Logarithms" : "No logarithms"}, ${recipe.season > 1 ? `a season of ${recipe.season}` : "no season"}; ` +
+        (trained
+          ? `the network's share in the forecast is ${Math.round(100 * blend.trust)} %, found on rows held out.`
+          : "no network: the series is too short to train one, or needs none."),
+    );
+    if (stop.reason !== undefined) {
+      say(`stopped by ${stop.reason}: the forecaster as it is then is saved in ${dir}.`);
+      process.exitCode = stop.exitCode;
+      return;
+    }
+    display.say(`Saved in ${dir}. To see what comes: throughtime series forecast ${dir}`);
+  } finally {
+    display?.end();
+    stop.release();
+  }
+}
+
+function begin(file: string, rows: number, total: number, { json, column }: Options): ReturnType<typeof createDisplay> {
+  const display = createDisplay({ json: json ?? false, from: 0, total, unit: "updates/s" });
+  display.say(`${file}, column ${column}: ${showCount(rows)} rows.`);
+  return display;
+}
