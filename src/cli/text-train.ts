@@ -123,6 +123,8 @@ async function train(file: string, given: Options, command: Command): Promise<vo
     throw new UserError(
       `${dir} holds a run already: --resume goes on with it, --overwrite replaces it, and --out names another folder.`,
     );
+  if (before && before.training.sha256 === undefined)
+    throw new UserError(`the run ${dir} cannot be resumed: it was not made by throughtime text train.`);
   await checkSavable(dir);
   const settings = before ? settingsOf(before, given, command) : given;
   if (before && before.training.sha256 !== sha256)
