@@ -50,7 +50,9 @@ export function plainSpread(
   const spread: number[] = [];
   const shares: number[] = [];
   for (let h = 0; h < encoder.horizon; h++) {
-    const errors = origins.filter((origin) => origin + h < end).map((origin) => z[origin + h]! - encoder.plain(origin, h));
+    const errors = origins
+      .filter((origin) => origin + h < end)
+      .map((origin) => z[origin + h]! - encoder.plain(origin, h));
     const size = errors.reduce((sum, error) => sum + Math.abs(error), 0) / errors.length;
     // What lies further ahead is no better known.
     spread.push(Math.max(spread[h - 1] ?? 0, errors.length > 0 ? size : 0));
@@ -100,7 +102,10 @@ export function chooseTrust({ encoder, z, origins, network, levels }: Trial): nu
  * How the distances from the median must be stretched for the levels to come true on the trial's windows (split conformal prediction
  * with scaled scores, Lei et al. 2018), held back towards 1 where the trial has few forecasts that do not overlap.
  */
-export function chooseStretch({ encoder, z, origins, network, levels }: Trial, blend: Omit<Blend, "stretch">): number[] {
+export function chooseStretch(
+  { encoder, z, origins, network, levels }: Trial,
+  blend: Omit<Blend, "stretch">,
+): number[] {
   const width = levels.length;
   const middle = levels.indexOf(0.5);
   const { horizon } = encoder;

@@ -56,11 +56,10 @@ const FARTHEST = 6;
 const clamp = (x: number): number => Math.max(-FARTHEST, Math.min(FARTHEST, x));
 
 export function createEncoder({ recipe, horizon, z, smoothed, covariates, units }: EncoderOptions): Encoder {
-  const { lookback, seasonal, bounded, smoothing } = recipe;
+  const { lookback, season: m, bounded } = recipe;
   const width = covariates.names.length;
-  const features = 1 + (seasonal ? 1 : 0) + (bounded ? 1 : 0) + width + 2;
+  const features = 1 + (m > 1 ? 1 : 0) + (bounded ? 1 : 0) + width + 2;
   const steps = lookback + horizon;
-  const m = smoothing.season;
   return {
     steps,
     horizon,
@@ -77,7 +76,7 @@ export function createEncoder({ recipe, horizon, z, smoothed, covariates, units 
         const ahead = row - origin + 1;
         let at = (step * batch + n) * features;
         inputs[at++] = ahead > 0 ? 0 : above(row, row);
-        if (seasonal) {
+        if (m > 1) {
           const before = row - m * Math.max(1, Math.ceil(ahead / m));
           inputs[at++] = before < 0 ? 0 : above(before, row);
         }

@@ -10,8 +10,8 @@ import type { SmoothingSettings } from "./forecaster-smoothing.js";
 export interface Recipe {
   /** Whether the network and the smoothing work on logarithms. */
   readonly log: boolean;
-  /** Whether the season given is there. */
-  readonly seasonal: boolean;
+  /** m: rows of the season, where the series shows it; else 1. */
+  readonly season: number;
   /** Whether the series keeps to one range, so that its height itself says something. */
   readonly bounded: boolean;
   /** Cycles of the calendar beside the season. */
@@ -32,8 +32,7 @@ const deviation = (x: ArrayLike<number>): number => {
   return Math.sqrt(mean(Array.from(x, (v) => (v - centre) ** 2)));
 };
 
-const differences = (x: Float64Array, lag: number): Float64Array =>
-  x.subarray(lag).map((v, t) => v - x[t]!);
+const differences = (x: Float64Array, lag: number): Float64Array => x.subarray(lag).map((v, t) => v - x[t]!);
 
 /**
  * Whether logarithms make the changes more even: the likelihood of Box & Cox (1964), power 0 against power 1, with changes as

@@ -21,6 +21,9 @@ export interface SmoothingSettings {
   readonly growthShare: number;
 }
 
+/** The level is the last value: the naive forecast. */
+export const NO_SMOOTHING: SmoothingSettings = { season: 1, levelRate: 1, seasonRate: 0, growthShare: 0 };
+
 /** A series smoothed: its states after any number of rows. */
 export interface Smoothed {
   readonly settings: SmoothingSettings;
@@ -98,7 +101,7 @@ const ORIGINS = 3000;
 export function fitSmoothing(z: Float64Array, season: number, horizon: number, from: number): SmoothingSettings {
   const n = z.length;
   const stride = Math.max(1, Math.floor((n - from) / ORIGINS));
-  let best: SmoothingSettings = { season, levelRate: 1, seasonRate: 0, growthShare: 0 };
+  let best: SmoothingSettings = { ...NO_SMOOTHING, season };
   let least = Infinity;
   for (const levelRate of LEVEL_RATES) {
     for (const seasonRate of season > 1 ? SEASON_RATES : [0]) {

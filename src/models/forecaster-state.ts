@@ -11,7 +11,7 @@ import type { Blend } from "./forecaster-blend.js";
 import { createEncoder, type Encoder, type Units } from "./forecaster-encoder.js";
 import type { NetworkOptions } from "./forecaster-network.js";
 import { calendarCycles, isBounded, isSeasonal, prefersLog, type Recipe } from "./forecaster-recipe.js";
-import { fitSmoothing, type Smoothed, smooth } from "./forecaster-smoothing.js";
+import { fitSmoothing, NO_SMOOTHING, type Smoothed, smooth } from "./forecaster-smoothing.js";
 
 /** What is decided before training. JSON. */
 export interface Decided {
@@ -56,6 +56,7 @@ interface Wanted {
   readonly horizon: number;
   readonly lookback: number;
   readonly transform: "auto" | "log" | "none";
+  readonly smoothing: "auto" | "none";
 }
 
 interface Given {
@@ -65,23 +66,28 @@ interface Given {
 }
 
 /** Decides on a series from its values alone. */
-export function decide({ values, dates, covariates }: Given, { season, horizon, lookback, transform }: Wanted): Decided {
+export function decide(
+  { values, dates, covariates }: Given,
+  { season, horizon, lookback, transform, smoothing }: Wanted,
+): Decided {
   const n = values.length;
   const usesLog = transform === "auto" ? prefersLog(values, season) : transform === "log";
   const fitted = pipeline(usesLog ? [log(), standardScaler()] : [standardScaler()]).fit(values);
   const z = fitted.transform(values);
-  const seasonal = isSeasonal(z, season);
-  const m = seasonal ? season : 1;
+  const m = isSeasonal(z, season) ? season : 1;
   // At least as many rows to look ahead from as to look back on.
   const fits = Math.max(1, Math.min(lookback, Math.floor((n - Math.min(horizon, Math.floor(n / 2))) / 2)));
   return {
     recipe: {
       log: usesLog,
-      seasonal,
+      season: m,
       bounded: isBounded(z),
-      calendar: calendarCycles(calendarOf(dates), seasonal ? season : 0),
+      calendar: calendarCycles(calendarOf(dates), m),
       lookback: fits,
-      smoothing: fitSmoothing(z, m, horizon, Math.min(Math.max(fits, 2 * m), Math.floor(n / 2))),
+      smoothing:
+        smoothing === "none"
+          ? NO_SMOOTHING
+          : fitSmoothing(z, m, horizon, Math.min(Math.max(fits, 2 * m), Math.floor(n / 2))),
     },
     transform: fitted.toJSON(),
     covariateTransforms: (covariates?.names ?? []).map((_, c) =>
@@ -99,7 +105,10 @@ export function decide({ values, dates, covariates }: Given, { season, horizon, 
 const calendarOf = (dates: readonly string[] | null | undefined): Calendar | undefined =>
   dates ? readCalendar(dates, { gaps: "ignore" }) : undefined;
 
-export function createSeriesState({ recipe, transform, covariateTransforms, series }: Decided, horizon: number): SeriesState {
+export function createSeriesState(
+  { recipe, transform, covariateTransforms, series }: Decided,
+  horizon: number,
+): SeriesState {
   const fitted = transformFromJSON(transform);
   const values = Float64Array.from(series.values);
   const calendar = calendarOf(series.dates);
@@ -109,8 +118,8 @@ export function createSeriesState({ recipe, transform, covariateTransforms, seri
   const tableOf = (further: number, coming: Covariates | undefined): Covariates => {
     const rows = values.length + further;
     const parts: Covariates[] = [covariatesOf([], rows)];
-    if (recipe.seasonal) {
-      const m = recipe.smoothing.season;
+    if (recipe.season > 1) {
+      const m = recipe.season;
       parts.push(seasonFeatures(rows, { season: m, harmonics: Math.min(2, Math.floor(m / 2)) }));
     }
     if (recipe.calendar.length > 0 && calendar && series.dates)
@@ -122,7 +131,13 @@ export function createSeriesState({ recipe, transform, covariateTransforms, seri
       return [name, transformFromJSON(covariateTransforms[c]).transform(column)] as const;
     });
     // A column of the user's may have the name of a feature of ours.
-    return joinCovariates(...parts, covariatesOf(columns.map(([name, column]) => [`given ${name}`, column]), rows));
+    return joinCovariates(
+      ...parts,
+      covariatesOf(
+        columns.map(([name, column]) => [`given ${name}`, column]),
+        rows,
+      ),
+    );
   };
 
   const stateOf = (z: Float64Array, table: Covariates): SeriesState => {
@@ -132,7 +147,8 @@ export function createSeriesState({ recipe, transform, covariateTransforms, seri
       smoothed,
       calendar,
       encoder: (units) => createEncoder({ recipe, horizon, z, smoothed, covariates: table, units }),
-      ahead: (rows, coming) => stateOf(z, tableOf(Math.ceil(rows / horizon) * horizon, checkComing(names, rows, coming))),
+      ahead: (rows, coming) =>
+        stateOf(z, tableOf(Math.ceil(rows / horizon) * horizon, checkComing(names, rows, coming))),
       extended: (further) => stateOf(Float64Array.of(...z, ...further), table),
       inverse: (made) => fitted.inverse(made, values),
     };
@@ -144,7 +160,9 @@ function checkComing(names: readonly string[], rows: number, coming: Covariates 
   if (names.length === 0) return undefined;
   const listed = names.map((name) => JSON.stringify(name)).join(", ");
   if (!coming)
-    throw new UserError(`This forecaster learned with the covariates ${listed}: give their values for the rows to come.`);
+    throw new UserError(
+      `This forecaster learned with the covariates ${listed}: give their values for the rows to come.`,
+    );
   if (coming.names.length !== names.length || names.some((name, c) => coming.names[c] !== name))
     throw new UserError(
       `This forecaster learned with the covariates ${listed}, not ${coming.names.map((name) => JSON.stringify(name)).join(", ")}.`,

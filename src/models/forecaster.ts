@@ -9,10 +9,11 @@ import type { Backend } from "../backend/contract.js";
 import { checkFinite, checkWhole, count } from "../data/check.js";
 import type { Covariates } from "../data/series/covariates.js";
 import { UserError } from "../errors.js";
-import { createTrainer, type NamedTensor, type Trainer } from "../train/trainer.js";
 import { adam, adamw } from "../train/optimizers.js";
 import { cosine } from "../train/schedules.js";
+import { createTrainer, type NamedTensor, type Trainer } from "../train/trainer.js";
 import { blended, chooseStretch, chooseTrust, plainSpread } from "./forecaster-blend.js";
+import { forecasterConfig } from "./forecaster-config.js";
 import { type Encoder, measureUnits } from "./forecaster-encoder.js";
 import {
   createWindowPredictor,
@@ -69,6 +70,8 @@ export interface ForecasterOptions {
   readonly quantiles?: readonly number[];
   /** Whether to work on logarithms: "auto" where changes grow with the level. Default "auto". */
   readonly transform?: "auto" | "log" | "none";
+  /** What the network starts from: exponential smoothing fitted to the series, or just its last value ("none"). Default "auto". */
+  readonly smoothing?: "auto" | "none";
   /** 0 … 1: the network's share in the forecast, or "auto" to find it on held-out rows. Default "auto". */
   readonly trust?: number | "auto";
   /** Default "auto". */
@@ -163,9 +166,10 @@ export async function trainForecaster(options: ForecasterData & ForecasterOption
     horizon,
     lookback: options.lookback ?? Math.max(24, 3 * season),
     transform: options.transform ?? "auto",
+    smoothing: options.smoothing ?? "auto",
   });
   const { recipe } = decided;
-  const first = Math.max(recipe.lookback, Math.min(2 * recipe.smoothing.season, options.values.length));
+  const first = Math.max(recipe.lookback, Math.min(2 * recipe.season, options.values.length));
   const state = createSeriesState(decided, horizon);
   const n = state.z.length;
   const origins = rowsFrom(first, n);
@@ -191,7 +195,12 @@ export async function trainForecaster(options: ForecasterData & ForecasterOption
 
   const phases = [early, origins].map((rows) => stepsFor(run, rows.length));
   const total = phases[0]! + phases[1]!;
-  const trial = await train(run, encoder, early, n - held, { phase: "validation", before: 0, steps: phases[0]!, total });
+  const trial = await train(run, encoder, early, n - held, {
+    phase: "validation",
+    before: 0,
+    steps: phases[0]!,
+    total,
+  });
   const said = {
     encoder,
     z: state.z,
@@ -219,10 +228,11 @@ export async function trainForecaster(options: ForecasterData & ForecasterOption
  * @throws UserError where they do not fit together or are not what a forecaster writes
  */
 export async function restoreForecaster(
-  config: ForecasterConfig,
+  json: unknown,
   weights: Readonly<Record<string, NamedTensor>>,
   options: { readonly backend?: Backend | BackendName } = {},
 ): Promise<Forecaster> {
+  const config = forecasterConfig(json);
   const state = createSeriesState(config, config.network.horizon);
   if (!config.trained) return createForecaster(config, state, undefined);
   const trainer = await createTrainer(forecastNetwork(config.network), {
@@ -253,7 +263,14 @@ async function train(
   });
   for await (const report of trainer.fit(windowData({ encoder, origins, end }), { steps })) {
     const { loss, gradientNorm } = report;
-    onReport?.({ phase, step: before + report.step, steps: total, loss, gradientNorm, learningRate: report.learningRate });
+    onReport?.({
+      phase,
+      step: before + report.step,
+      steps: total,
+      loss,
+      gradientNorm,
+      learningRate: report.learningRate,
+    });
     if (signal?.aborted) break;
   }
   return trainer;
@@ -317,7 +334,17 @@ function check(options: ForecasterData & ForecasterOptions): void {
     throw new UserError(`${count(values.length, "value")} want as many dates, not ${dates.length}.`);
   if (covariates && covariates.rows !== values.length)
     throw new UserError(`${count(values.length, "value")} want as many rows of covariates, not ${covariates.rows}.`);
-  for (const name of ["season", "horizon", "lookback", "hidden", "layers", "members", "steps", "epochs", "batch"] as const)
+  for (const name of [
+    "season",
+    "horizon",
+    "lookback",
+    "hidden",
+    "layers",
+    "members",
+    "steps",
+    "epochs",
+    "batch",
+  ] as const)
     checkWhole(`The option ${name}`, options[name] ?? 1);
   if (options.steps !== undefined && options.epochs !== undefined)
     throw new UserError("Give steps or epochs, not both: each says how long to train.");
