@@ -116,6 +116,7 @@ function emitStep(
 ): void {
   if (step.kind === "loop") {
     const { steps, reverse } = step.loop;
+    if (steps === 0) return;
     for (const inner of step.prepare) emitStep(f, inner, undefined, addressOf, mark, labels);
     const [from, to, by] = reverse ? [steps - 1, -1, -1] : [0, steps, 1];
     f.count(from, to, by, (index) => {
@@ -184,6 +185,7 @@ function checkBounds(program: Program): void {
     if (!buffer) throw new Error(`${place}: there is no buffer ${view.buffer}`);
     if (buffer.kind === "temporary" && !program.plan.offsets.has(buffer.id))
       throw new Error(`${place}: "${buffer.name}" has no place`);
+    if (!(view.rows >= 1 && view.columns >= 1)) throw new Error(`${place}: an empty view of "${buffer.name}"`);
     const ends = [view.offset, view.offset + lastStep * view.step];
     const extent = (view.rows - 1) * view.stride + view.columns;
     if (Math.min(...ends) < 0 || Math.max(...ends) + extent > buffer.size) {

@@ -46,7 +46,7 @@ export const defaultTuning: Tuning = {
   panel: 8,
   rowPanel: 28,
   block: { depth: 512, bytes: 32768 },
-  transposedBlock: { depth: 128, bytes: 262144 },
+  transposedBlock: { depth: 128, bytes: 65536 },
 };
 
 /** From this many rows on, packing B in the call pays. */

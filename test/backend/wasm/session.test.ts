@@ -161,6 +161,7 @@ describe("a session of the wasm backend", () => {
     await expect(outside(view(3, 1, 2, 1), 4)).rejects.toThrow(/reaches outside/);
     await expect(outside({ ...view(3, 1, 1, -1), offset: 1 }, 3)).rejects.toThrow(/reaches outside/);
     await expect(outside(view(9, 1, 1))).rejects.toThrow(/no buffer 9/);
+    await expect(outside(view(3, 0, 4))).rejects.toThrow(/an empty view of "temporary"/);
     await expect(outside(view(3, 1, 2, 1), 3)).resolves.toBeDefined();
   });
 
