@@ -81,6 +81,7 @@ function recipeOf(json: unknown): Recipe {
     log: flag("recipe.log", fields.log),
     season: whole("recipe.season", fields.season),
     bounded: flag("recipe.bounded", fields.bounded),
+    floored: flag("recipe.floored", fields.floored),
     calendar,
     lookback: whole("recipe.lookback", fields.lookback),
     smoothing: {

@@ -14,6 +14,8 @@ export interface Recipe {
   readonly season: number;
   /** Whether the series keeps to one range, so that its height itself says something. */
   readonly bounded: boolean;
+  /** Whether forecasts stay at 0 or above: the series has been at 0, but never below. */
+  readonly floored: boolean;
   /** Cycles of the calendar beside the season. */
   readonly calendar: readonly CalendarFeature[];
   /** L: rows that the network looks back on. */
@@ -78,6 +80,9 @@ export function isBounded(y: Float64Array): boolean {
   const half = Math.floor(y.length / 2);
   return half > 0 && Math.abs(mean(y, 0, half) - mean(y, half)) < 0.5 * deviation(y);
 }
+
+/** Whether 0 is the bottom of the series, as of counts and amounts: it has been there, and never below. */
+export const isFloored = (y: Float64Array): boolean => y.includes(0) && y.every((v) => v >= 0);
 
 const DAY_SECONDS = 86_400;
 

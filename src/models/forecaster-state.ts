@@ -10,7 +10,7 @@ import { UserError } from "../errors.js";
 import type { Blend } from "./forecaster-blend.js";
 import { createEncoder, type Encoder, type Units } from "./forecaster-encoder.js";
 import type { NetworkOptions } from "./forecaster-network.js";
-import { calendarCycles, isBounded, isSeasonal, prefersLog, type Recipe } from "./forecaster-recipe.js";
+import { calendarCycles, isBounded, isFloored, isSeasonal, prefersLog, type Recipe } from "./forecaster-recipe.js";
 import { fitSmoothing, NO_SMOOTHING, type Smoothed, smooth } from "./forecaster-smoothing.js";
 
 /** What is decided before training. JSON. */
@@ -82,6 +82,7 @@ export function decide(
       log: usesLog,
       season: m,
       bounded: isBounded(z),
+      floored: isFloored(values),
       calendar: calendarCycles(calendarOf(dates), m),
       lookback: fits,
       smoothing:
@@ -149,8 +150,16 @@ export function createSeriesState(
       encoder: (units) => createEncoder({ recipe, horizon, z, smoothed, covariates: table, units }),
       ahead: (rows, coming) =>
         stateOf(z, tableOf(Math.ceil(rows / horizon) * horizon, checkComing(names, rows, coming))),
-      extended: (further) => stateOf(Float64Array.of(...z, ...further), table),
-      inverse: (made) => fitted.inverse(made, values),
+      extended(further) {
+        const longer = new Float64Array(z.length + further.length);
+        longer.set(z);
+        longer.set(further, z.length);
+        return stateOf(longer, table);
+      },
+      inverse(made) {
+        const y = fitted.inverse(made, values);
+        return recipe.floored ? y.map((v) => Math.max(0, v)) : y;
+      },
     };
   };
   return stateOf(fitted.transform(values), tableOf(horizon, undefined));

@@ -6,9 +6,13 @@
  */
 import type { BackendName } from "../backend/choose.js";
 import type { Backend } from "../backend/contract.js";
-import { checkFinite, checkWhole, count } from "../data/check.js";
+import { checkFinite, checkWhole, count, show } from "../data/check.js";
 import type { Covariates } from "../data/series/covariates.js";
 import { UserError } from "../errors.js";
+import { current, zeros } from "../graph/language.js";
+import { sameShape, showShape } from "../graph/shape.js";
+import { variable } from "../graph/variable.js";
+import { createNetwork } from "../train/network.js";
 import { adam, adamw } from "../train/optimizers.js";
 import { cosine } from "../train/schedules.js";
 import { createTrainer, type NamedTensor, type Trainer } from "../train/trainer.js";
@@ -235,6 +239,7 @@ export async function restoreForecaster(
   const config = forecasterConfig(json);
   const state = createSeriesState(config, config.network.horizon);
   if (!config.trained) return createForecaster(config, state, undefined);
+  checkWeights(config.network, state.encoder(config.units), weights);
   const trainer = await createTrainer(forecastNetwork(config.network), {
     loss: knownQuantile(config.network.levels, config.network.members),
     optimizer: adam(),
@@ -242,6 +247,27 @@ export async function restoreForecaster(
     ...(options.backend ? { backend: options.backend } : {}),
   });
   return createForecaster(config, state, trainer);
+}
+
+/** Refuses weights that are not all of the network's, of its shapes and finite. */
+function checkWeights(
+  network: NetworkOptions,
+  { steps, features }: Encoder,
+  weights: Readonly<Record<string, NamedTensor>>,
+): void {
+  const wanted = createNetwork(forecastNetwork(network), 1);
+  wanted.trace(zeros([steps, 1, features]), { training: false, seed: current(variable("seed", [1], "index")) });
+  for (const [name, { shape }] of wanted.parameters) {
+    const found = Object.hasOwn(weights, name) ? weights[name] : undefined;
+    if (!found) throw new UserError(`The weights of the forecaster lack ${name}.`);
+    if (!sameShape(found.shape, shape))
+      throw new UserError(
+        `The weight ${name} of the forecaster has shape ${showShape(found.shape)}, not ${showShape(shape)}.`,
+      );
+    checkFinite(`The weight ${name} of the forecaster`, found.data);
+  }
+  const unknown = Object.keys(weights).find((name) => !wanted.parameters.has(name));
+  if (unknown !== undefined) throw new UserError(`The forecaster has no weight ${show(unknown)}.`);
 }
 
 async function train(
