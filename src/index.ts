@@ -31,7 +31,23 @@ export { gradients } from "./graph/sweep.js";
 export type { Unrolled, UnrollOptions } from "./graph/unroll.js";
 export { type ElementType, type Variable, variable } from "./graph/variable.js";
 export * from "./layers/index.js";
+export {
+  type Forecast,
+  type Forecaster,
+  type ForecasterData,
+  type ForecasterOptions,
+  type ForecasterReport,
+  type ForecastOptions,
+  restoreForecaster,
+  trainForecaster,
+} from "./models/forecaster.js";
 // Models
+export {
+  backtestForecaster,
+  type Coverage,
+  type ForecasterBacktest,
+  type ForecasterBacktestOptions,
+} from "./models/forecaster-backtest.js";
 export { type CellName, cellNamed, cellNames, type TextModelOptions, textModel } from "./models/text-model.js";
 export * as initializers from "./parameters/initializers.js";
 export type { Initializer } from "./parameters/parameter.js";

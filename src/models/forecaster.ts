@@ -246,7 +246,7 @@ export async function restoreForecaster(
     weights,
     ...(options.backend ? { backend: options.backend } : {}),
   });
-  return createForecaster(config, state, trainer);
+  return { ...createForecaster(config, state, trainer), weights: async () => weights };
 }
 
 /** Refuses weights that are not all of the network's, of its shapes and finite. */
