@@ -20,7 +20,7 @@ export async function main({
   const series = { values, dates, season: 12, horizon: 12, steps, members };
 
   const result = await backtestForecaster({ ...series, folds });
-  console.log(`${column}, ${folds} origins, 12 months ahead`.padEnd(38) + "      MAE     RMSE    sMAPE");
+  console.log(`${`${column}, ${folds} origins, 12 months ahead`.padEnd(38)}      MAE     RMSE    sMAPE`);
   const rows = { forecaster: result, naive: result.naive, "seasonal naive": result.seasonalNaive };
   for (const [name, { mae, rmse, smape }] of Object.entries(rows))
     console.log(name.padEnd(38) + [mae, rmse, smape].map((value) => value.toFixed(2).padStart(9)).join(""));

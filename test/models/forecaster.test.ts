@@ -4,7 +4,12 @@ import { naive, seasonalNaive } from "../../src/data/series/baselines.js";
 import { covariatesOf, sliceCovariates } from "../../src/data/series/covariates.js";
 import { coverage } from "../../src/data/series/metrics.js";
 import { UserError } from "../../src/errors.js";
-import { type Forecaster, type ForecasterReport, restoreForecaster, trainForecaster } from "../../src/models/forecaster.js";
+import {
+  type Forecaster,
+  type ForecasterReport,
+  restoreForecaster,
+  trainForecaster,
+} from "../../src/models/forecaster.js";
 import { days, made, meanDistance, month, months } from "./made-series.js";
 
 const quick = { hidden: 8, members: 1, steps: 80, batch: 16, learningRate: 0.01, backend: wasm() } as const;
@@ -96,10 +101,7 @@ describe("a forecaster of", () => {
       const values = made(rows, row, seed);
       const [train, actual] = [values.slice(0, rows - 12), values.slice(rows - 12)];
       error += meanDistance(actual, (await forecastOf(train, { steps: 40 })).values);
-      best += Math.min(
-        meanDistance(actual, naive(train, 12)),
-        meanDistance(actual, seasonalNaive(train, 12, 12)),
-      );
+      best += Math.min(meanDistance(actual, naive(train, 12)), meanDistance(actual, seasonalNaive(train, 12, 12)));
     }
     expect(error).toBeLessThan(0.95 * best);
   });
@@ -207,11 +209,15 @@ describe("a trained forecaster", () => {
     const { [head]: tensor, ...rest } = weights;
     const problem = (changed: typeof weights) => problemOf(() => restoreForecaster(json, changed));
     expect(await problem(rest)).toContain(`lack ${head}`);
-    expect(await problem({ ...rest, [head]: { shape: [1, 2], data: [1, 2] } })).toContain(`${head} of the forecaster has shape`);
+    expect(await problem({ ...rest, [head]: { shape: [1, 2], data: [1, 2] } })).toContain(
+      `${head} of the forecaster has shape`,
+    );
     expect(await problem({ ...weights, more: tensor! })).toContain('no weight "more"');
     const data = Float64Array.from(tensor!.data);
     data[1] = Number.NaN;
-    expect(await problem({ ...weights, [head]: { ...tensor!, data } })).toContain(`${head} of the forecaster must hold finite`);
+    expect(await problem({ ...weights, [head]: { ...tensor!, data } })).toContain(
+      `${head} of the forecaster must hold finite`,
+    );
     forecaster.dispose();
   });
 
@@ -228,7 +234,11 @@ describe("a trained forecaster", () => {
 
   test("is the same for the same seed, another for another", async () => {
     const options = { trust: 1, steps: 20 };
-    const [a, b, c] = [await forecastOf(values, options), await forecastOf(values, options), await forecastOf(values, { ...options, seed: 2 })];
+    const [a, b, c] = [
+      await forecastOf(values, options),
+      await forecastOf(values, options),
+      await forecastOf(values, { ...options, seed: 2 }),
+    ];
     expect(b.values).toEqual(a.values);
     expect(c.values).not.toEqual(a.values);
   });
