@@ -1,0 +1,41 @@
+/** What a trainer reports, and what it needs to go on. */
+import type { NamedTensor } from "./predictor.js";
+
+/** What one update did. */
+export interface Report {
+  /** Updates made so far. */
+  readonly step: number;
+  readonly epoch: number;
+  /** Before the update. */
+  readonly loss: number;
+  /** Global norm of the gradient, before it was clipped by norm. */
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+  /** Where this step validated. */
+  readonly validationLoss?: number;
+  /** Time steps × rows a second, over this update. */
+  readonly elementsPerSecond: number;
+}
+
+/** Everything that training needs to go on bit for bit. */
+export interface Checkpoint {
+  readonly parameters: Readonly<Record<string, NamedTensor>>;
+  readonly optimizer: Readonly<Record<string, NamedTensor>>;
+  readonly statistics: Readonly<Record<string, NamedTensor>>;
+  readonly states: Readonly<Record<string, NamedTensor>>;
+  readonly best?: Readonly<Record<string, NamedTensor>>;
+  /** JSON. */
+  readonly progress: Progress;
+}
+
+export interface Progress {
+  readonly step: number;
+  readonly epoch: number;
+  /** Batches of this epoch already used. */
+  readonly index: number;
+  readonly seed: number;
+  /** Validation losses so far. */
+  readonly metrics: readonly number[];
+  readonly bestLoss: number | null;
+  readonly sinceBest: number;
+}
