@@ -60,10 +60,10 @@ export function prefersLog(y: Float64Array, season: number): boolean {
 }
 
 /**
- * Whether there is a season of m rows: the autocorrelation of the row-to-row changes at lag m stands out at 5 % (Bartlett's error, as
- * in the M4 competition's test). False where there are fewer than two seasons and 8 rows.
+ * Whether there is a season of m rows: the autocorrelation of the row-to-row changes at lag m stands out by `errors` standard errors
+ * (Bartlett's; as in the M4 competition's test, whose 1.645 means 5 %). False where there are fewer than two seasons and 8 rows.
  */
-export function isSeasonal(y: Float64Array, m: number): boolean {
+export function isSeasonal(y: Float64Array, m: number, errors = 1.645): boolean {
   if (m < 2 || y.length < 2 * m + 8) return false;
   const d = differences(y, 1);
   const centre = mean(d);
@@ -76,7 +76,7 @@ export function isSeasonal(y: Float64Array, m: number): boolean {
   };
   let squares = 0;
   for (let lag = 1; lag < m; lag++) squares += correlation(lag) ** 2;
-  return correlation(m) > 1.645 * Math.sqrt((1 + 2 * squares) / d.length);
+  return correlation(m) > errors * Math.sqrt((1 + 2 * squares) / d.length);
 }
 
 /** Whether the two halves of the series lie at one height: their means differ by less than half a standard deviation. */
@@ -88,28 +88,49 @@ export function isBounded(y: Float64Array): boolean {
 /** Whether 0 is the bottom of the series, as of counts and amounts: it has been there, and never below. */
 export const isFloored = (y: Float64Array): boolean => y.includes(0) && y.every((v) => v >= 0);
 
+/** A cycle of the calendar, and how many rows it takes; not always whole. */
+type Cycle = readonly [feature: CalendarFeature, rows: number];
+
 const DAY_SECONDS = 86_400;
 
-/** Cycles of the calendar that the dates can tell, that have been seen twice, and that the season is not already. */
-export function calendarCycles(calendar: Calendar | undefined, season: number): CalendarFeature[] {
+/** The cycles of the calendar that the dates can tell, the shortest first. */
+function cyclesOf(calendar: Calendar | undefined): Cycle[] {
   const step = calendar?.step;
-  if (calendar === undefined || step === undefined) return [];
-  const rows = calendar.instants.length;
-  // Rows in each cycle.
-  const cycles: [CalendarFeature, number][] =
-    step.unit === "month"
-      ? [["month", 12 / step.count]]
-      : step.unit === "second"
-        ? [
-            ["hour-of-day", DAY_SECONDS / step.count],
-            ["day-of-week", (7 * DAY_SECONDS) / step.count],
-            ["day-of-year", (365.25 * DAY_SECONDS) / step.count],
-          ]
-        : [
-            ["day-of-week", (step.unit === "weekday" ? 5 : 7) / step.count],
-            ["day-of-year", (step.unit === "weekday" ? 261 : 365.25) / step.count],
-          ];
-  return cycles
-    .filter(([, length]) => length >= 2 && rows >= 2 * length && Math.round(length) !== season)
+  if (step === undefined) return [];
+  switch (step.unit) {
+    case "month":
+      return [["month", 12 / step.count]];
+    case "second":
+      return [
+        ["hour-of-day", DAY_SECONDS / step.count],
+        ["day-of-week", (7 * DAY_SECONDS) / step.count],
+        ["day-of-year", (365.25 * DAY_SECONDS) / step.count],
+      ];
+    default:
+      return [
+        ["day-of-week", (step.unit === "weekday" ? 5 : 7) / step.count],
+        ["day-of-year", (step.unit === "weekday" ? 261 : 365.25) / step.count],
+      ];
+  }
+}
+
+/** m: the season asked for where the series shows it, else the shortest of the calendar's that it shows, else 1. */
+export function findSeason(y: Float64Array, asked: number, calendar: Calendar | undefined): number {
+  if (isSeasonal(y, asked)) return asked;
+  const natural = cyclesOf(calendar).map(([, rows]) => Math.round(rows));
+  return natural.find((rows) => rows <= LONGEST_FOUND && isSeasonal(y, rows, UNASKED)) ?? 1;
+}
+
+/** Standard errors for a season that nobody asked for: 1 in 1000. */
+const UNASKED = 3.09;
+
+/** Rows of a year of weeks. Longer seasons are seen too seldom to be kept row by row, unless they are asked for. */
+const LONGEST_FOUND = 53;
+
+/** Cycles of the calendar that have been seen twice and that the season is not already. */
+export function calendarCycles(calendar: Calendar | undefined, season: number): CalendarFeature[] {
+  const seen = calendar?.instants.length ?? 0;
+  return cyclesOf(calendar)
+    .filter(([, rows]) => rows >= 2 && seen >= 2 * rows && Math.round(rows) !== season)
     .map(([feature]) => feature);
 }

@@ -1,7 +1,13 @@
 /** A series as a forecaster works on it: transformed, smoothed, with the covariates of rows past and to come. */
 import { count } from "../data/check.js";
 import { type Calendar, readCalendar } from "../data/series/calendar.js";
-import { type Covariates, columnOf, covariatesOf, joinCovariates } from "../data/series/covariates.js";
+import {
+  type Covariates,
+  columnOf,
+  covariatesOf,
+  joinCovariates,
+  type NamedColumn,
+} from "../data/series/covariates.js";
 import { calendarFeatures, seasonFeatures } from "../data/series/features.js";
 import { pipeline, transformFromJSON } from "../data/series/pipeline.js";
 import { standardScaler } from "../data/series/scale.js";
@@ -10,7 +16,7 @@ import { UserError } from "../errors.js";
 import type { Blend } from "./forecaster-blend.js";
 import { createEncoder, type Encoder, type Units } from "./forecaster-encoder.js";
 import type { NetworkOptions } from "./forecaster-network.js";
-import { calendarCycles, isBounded, isFloored, isSeasonal, prefersLog, type Recipe } from "./forecaster-recipe.js";
+import { calendarCycles, findSeason, isBounded, isFloored, prefersLog, type Recipe } from "./forecaster-recipe.js";
 import { fitSmoothing, NO_SMOOTHING, type Smoothed, smooth } from "./forecaster-smoothing.js";
 
 /** What is decided before training. JSON. */
@@ -74,7 +80,8 @@ export function decide(
   const usesLog = transform === "auto" ? prefersLog(values, season) : transform === "log";
   const fitted = pipeline(usesLog ? [log(), standardScaler()] : [standardScaler()]).fit(values);
   const z = fitted.transform(values);
-  const m = isSeasonal(z, season) ? season : 1;
+  const calendar = calendarOf(dates);
+  const m = findSeason(z, season, calendar);
   // At least as many rows to look ahead from as to look back on.
   const fits = Math.max(1, Math.min(lookback, Math.floor((n - Math.min(horizon, Math.floor(n / 2))) / 2)));
   return {
@@ -83,7 +90,7 @@ export function decide(
       season: m,
       bounded: isBounded(z),
       floored: isFloored(values),
-      calendar: calendarCycles(calendarOf(dates), m),
+      calendar: calendarCycles(calendar, m),
       lookback: fits,
       smoothing:
         smoothing === "none"
@@ -124,7 +131,7 @@ export function createSeriesState(
       parts.push(seasonFeatures(rows, { season: m, harmonics: Math.min(2, Math.floor(m / 2)) }));
     }
     if (recipe.calendar.length > 0 && calendar && series.dates)
-      parts.push(calendarFeatures([...series.dates, ...calendar.next(further)], recipe.calendar));
+      parts.push(withOvertones(calendarFeatures([...series.dates, ...calendar.next(further)], recipe.calendar)));
     const columns = names.map((name, c) => {
       const column = new Float64Array(rows);
       column.set(columnOf(past, c));
@@ -163,6 +170,22 @@ export function createSeriesState(
     };
   };
   return stateOf(fitted.transform(values), tableOf(horizon, undefined));
+}
+
+/**
+ * The sines and cosines of each cycle's second and third waves beside its first: a week or a day is no sine. Columns of `cycles` stand
+ * in pairs, sine and cosine.
+ */
+function withOvertones(cycles: Covariates): Covariates {
+  const columns = cycles.names.flatMap((name, c) => {
+    const pair = c - (c % 2);
+    const [sines, cosines] = [columnOf(cycles, pair), columnOf(cycles, pair + 1)];
+    return [1, 2, 3].map((wave): NamedColumn => {
+      const angle = (t: number): number => wave * Math.atan2(sines[t]!, cosines[t]!);
+      return [`${name}-${wave}`, sines.map((_, t) => (c % 2 === 0 ? Math.sin(angle(t)) : Math.cos(angle(t))))];
+    });
+  });
+  return covariatesOf(columns, cycles.rows);
 }
 
 function checkComing(names: readonly string[], rows: number, coming: Covariates | undefined): Covariates | undefined {

@@ -40,7 +40,10 @@ export interface ForecasterData {
 }
 
 export interface ForecasterOptions {
-  /** Rows a season; 1 for none. Only used where the series shows it. Default 12. */
+  /**
+   * Rows a season; 1 for none. Only used where the series shows it; where it does not, the calendar's own seasons are tried (7 for days,
+   * 24 for hours). Default 12.
+   */
   readonly season?: number;
   /** H: rows that the network forecasts at once. Default 12. */
   readonly horizon?: number;

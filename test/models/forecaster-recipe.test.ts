@@ -1,6 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { readCalendar } from "../../src/data/series/calendar.js";
-import { calendarCycles, isBounded, isFloored, isSeasonal, prefersLog } from "../../src/models/forecaster-recipe.js";
+import {
+  calendarCycles,
+  findSeason,
+  isBounded,
+  isFloored,
+  isSeasonal,
+  prefersLog,
+} from "../../src/models/forecaster-recipe.js";
 import { days, made, month, months } from "./made-series.js";
 
 const seeds = [1, 2, 3, 4, 5];
@@ -39,6 +46,16 @@ describe("what is decided about a series", () => {
     expect(found((_, normal, last) => last + normal())).toBeLessThan(24);
     expect(found((_, normal) => normal())).toBeLessThan(24);
     expect(isSeasonal(new Float64Array(100).fill(3), 12)).toBe(false);
+  });
+
+  test("the season asked for, else the calendar's, else none", () => {
+    const weekly = made(200, (t, normal) => 3 * [0, 1, 2, 1, 0, 5, 4][t % 7]! + normal());
+    const calendar = readCalendar(days(200));
+    expect(findSeason(weekly, 7, undefined)).toBe(7);
+    expect(findSeason(weekly, 12, undefined)).toBe(1);
+    expect(findSeason(weekly, 12, calendar)).toBe(7);
+    const noise = made(200, (_, normal) => normal(), 3);
+    expect(findSeason(noise, 12, calendar)).toBe(1);
   });
 
   test("whether a series keeps to one range", () => {

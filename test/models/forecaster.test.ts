@@ -37,8 +37,8 @@ describe("the network", () => {
   const [past, coming] = [wave.slice(0, 228), wave.slice(228)];
 
   test.each(["gru", "lstm", "rnn"] as const)("%s learns what smoothing cannot", async (cell) => {
-    const together = await forecastOf(past, { cell, steps: 200 });
-    const alone = await forecastOf(past, { cell, steps: 200, smoothing: "none", trust: 1 });
+    const together = await forecastOf(past, { cell, hidden: 24, steps: 250 });
+    const alone = await forecastOf(past, { cell, hidden: 24, steps: 250, smoothing: "none", trust: 1 });
     const smoothing = await forecastOf(past, { trust: 0 });
     expect(together.config.blend.trust).toBeGreaterThanOrEqual(0.8);
     expect(meanDistance(coming, smoothing.values)).toBeGreaterThan(10);
@@ -53,15 +53,25 @@ describe("the network", () => {
     expect(meanDistance(values, naive(walk, 12))).toBeLessThan(1);
   });
 
-  test("learns the days of the week from dates", async () => {
+  test("learns the year of daily figures from their dates", async () => {
+    const dates = days(912);
+    const daily = made(912, (t, normal) => 20 + month(new Date(dates[t]!).getUTCMonth()) + normal());
+    // The last day is 30 June 2023: what comes is July's.
+    const [train, actual] = [daily.slice(0, 911), made(12, () => 21)];
+    const options = { steps: 250, hidden: 16, season: 7, batch: 32 };
+    const known = await forecastOf(train, { ...options, dates: dates.slice(0, 911) });
+    expect(known.config.recipe.calendar).toContain("day-of-year");
+    expect(known.dates?.[0]).toBe(dates[911]);
+    const unknown = await forecastOf(train, options);
+    expect(meanDistance(known.values, actual)).toBeLessThan(0.5 * meanDistance(unknown.values, actual));
+  });
+
+  test("a week's season is found by dates alone", async () => {
     const week = [0, 1, 2, 1, 0, 8, 9];
-    const daily = made(300, (t, normal) => 20 + week[(t + 4) % 7]! + 0.5 * normal()); // 2021-01-01 was a Friday
-    const train = { values: daily.slice(0, 288), season: 12, steps: 200 };
-    const known = await forecastOf(train.values, { ...train, dates: days(288) });
-    expect(known.config.recipe.calendar).toEqual(["day-of-week"]);
-    expect(meanDistance(known.values, daily.slice(288))).toBeLessThan(0.8);
-    expect(known.dates).toEqual(days(300).slice(288));
-    expect(meanDistance(naive(train.values, 12), daily.slice(288))).toBeGreaterThan(2);
+    const daily = made(200, (t, normal) => 20 + week[t % 7]! + 0.5 * normal());
+    const { config, values } = await forecastOf(daily.slice(0, 188), { dates: days(188) });
+    expect(config.recipe.season).toBe(7);
+    expect(meanDistance(values, daily.slice(188))).toBeLessThan(0.7);
   });
 
   test("learns what known covariates do", async () => {
