@@ -47,23 +47,23 @@ export interface ForecasterOptions {
   readonly season?: number;
   /** H: rows that the network forecasts at once. Default 12. */
   readonly horizon?: number;
-  /** L: rows that it looks back on; fewer where the series is short. Default 3 seasons, at least 24. */
+  /** L: rows that it looks back on; fewer where the series is short. Default 3 seasons, 24 to 100. */
   readonly lookback?: number;
   /** Default "gru". */
   readonly cell?: CellName;
-  /** Features of each recurrent layer. Default 24. */
+  /** Features of each recurrent layer. Default 32. */
   readonly hidden?: number;
   /** Default 1. */
   readonly layers?: number;
-  /** Dropout between recurrent layers and before the head. Default 0. */
+  /** Dropout between recurrent layers and before the head. Default 0.2. */
   readonly dropout?: number;
   /** Networks that are averaged. Default 3. */
   readonly members?: number;
-  /** Updates in each of the two trainings, the one that is validated and the one on all values. Default 400. */
+  /** Updates in each of the two trainings, the one that is validated and the one on all values. Default 20·√windows, 400 to 2000. */
   readonly steps?: number;
   /** In place of `steps`: how often to go through all windows. */
   readonly epochs?: number;
-  /** Windows in an update. Default 32. */
+  /** Windows in an update. Default 16. */
   readonly batch?: number;
   /** Adam's, falling to 2 % of it along a cosine. Default 0.005. */
   readonly learningRate?: number;
@@ -152,13 +152,13 @@ export async function trainForecaster(options: ForecasterData & ForecasterOption
   const { season = 12, horizon = 12, trust = "auto" } = options;
   check(options);
   const levels = [...new Set([...(options.quantiles ?? [0.1, 0.9]), 0.5])].sort((a, b) => a - b);
-  const { cell = "gru", hidden = 24, layers = 1, dropout = 0, members = 3 } = options;
+  const { cell = "gru", hidden = 32, layers = 1, dropout = 0.2, members = 3 } = options;
   const network: NetworkOptions = { cell, hidden, layers, dropout, members, horizon, levels };
   const run: Run = {
     network,
     steps: options.steps,
     epochs: options.epochs,
-    batch: options.batch ?? 32,
+    batch: options.batch ?? 16,
     learningRate: options.learningRate ?? 0.005,
     weightDecay: options.weightDecay ?? 0,
     clipNorm: options.clipNorm ?? 1,
@@ -171,7 +171,7 @@ export async function trainForecaster(options: ForecasterData & ForecasterOption
   const decided = decide(options, {
     season,
     horizon,
-    lookback: options.lookback ?? Math.max(24, 3 * season),
+    lookback: options.lookback ?? Math.min(100, Math.max(24, 3 * season)),
     transform: options.transform ?? "auto",
     smoothing: options.smoothing ?? "auto",
   });
@@ -347,7 +347,7 @@ function createForecaster(config: ForecasterConfig, state: SeriesState, trainer:
 }
 
 function stepsFor({ steps, epochs, batch }: Run, windows: number): number {
-  if (epochs === undefined) return steps ?? 400;
+  if (epochs === undefined) return steps ?? Math.min(2000, Math.max(400, Math.round(20 * Math.sqrt(windows))));
   return epochs * Math.max(1, Math.floor(windows / Math.min(batch, windows)));
 }
 
