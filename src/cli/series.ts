@@ -64,20 +64,23 @@ export const addTableOptions = (command: Command): Command =>
 export const addModelOptions = (command: Command): Command =>
   command
     .option("--horizon <n>", "rows to forecast", whole(1), 12)
-    .option("--lookback <n>", "rows that the network looks back on (default: 3 seasons, at least 24)", whole(1))
+    .option("--lookback <n>", "rows that the network looks back on (default: 3 seasons, 24 to 100)", whole(1))
     .option("--season <n>", "rows a season, used where the series shows one; 1 for none", whole(1), 12)
     .addOption(new Option("--cell <name>", "the recurrent cell (default: gru)").choices(cellNames))
-    .option("--hidden <n>", "features of each layer (default: 24)", whole(1))
+    .option("--hidden <n>", "features of each layer (default: 32)", whole(1))
     .option("--layers <n>", "recurrent layers (default: 1)", whole(1))
-    .option("--dropout <p>", "dropout between layers and before the head (default: 0)", share)
+    .option("--dropout <p>", "dropout between layers and before the head (default: 0.2)", share)
     .option("--members <n>", "networks that are averaged (default: 3)", whole(1))
     .addOption(
-      new Option("--steps <n>", "updates in each of the two trainings, with rows held out and on all (default: 400)")
+      new Option(
+        "--steps <n>",
+        "updates in each of the two trainings, with rows held out and on all (default: 400, more for long series)",
+      )
         .argParser(whole(1))
         .conflicts("epochs"),
     )
     .addOption(new Option("--epochs <n>", "or times through all windows").argParser(whole(1)))
-    .option("--batch <n>", "windows in an update (default: 32)", whole(1))
+    .option("--batch <n>", "windows in an update (default: 16)", whole(1))
     .option("--learning-rate <rate>", "of Adam, falling along a cosine (default: 0.005)", above(0))
     .option("--weight-decay <rate>", "of AdamW (default: 0)", above(0, { orEqual: true }))
     .option("--clip-norm <norm>", "the gradient's global norm is kept below it (default: 1)", above(0))
