@@ -44,12 +44,13 @@ export function lower({ name, results, commit = [], guards = [], keep = false }:
   const representative = mergeEqual([...wanted, ...guards]);
   const everything = reachable([...wanted, ...guards], representative);
   const early = reachable([...results.map(({ tensor }) => tensor), ...guards], representative);
-  const late = everything.filter((tensor) => !early.includes(tensor));
+  const ofCompute = new Set(early);
+  const late = everything.filter((tensor) => !ofCompute.has(tensor));
   const storage = new Storage(representative);
   const lowering = new Lowering(storage, everything, [
     ...wanted,
     ...guards,
-    ...late.flatMap((tensor) => tensor.inputs),
+    ...late.flatMap((tensor) => tensor.inputs.filter((input) => ofCompute.has(representative(input)))),
   ]);
   const compute = lowering.section(early, results);
   const finish = lowering.section(late, assignments);

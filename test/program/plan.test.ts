@@ -101,6 +101,24 @@ describe("fusion", () => {
     expect(copies).toHaveLength(1);
   });
 
+  it("stores of an update nothing but the variables it writes", () => {
+    const [w, m] = [variable("w", [4, 6]), variable("m", [4, 6])];
+    const gradient = matmul(x, input("square", [6, 6]));
+    const next = current(m).mul(0.9).add(gradient.mul(0.1));
+    const program = lower({
+      name: "update",
+      results: [{ variable: variable("norm", [1]), tensor: sumAll(gradient) }],
+      commit: [
+        { variable: m, tensor: next },
+        { variable: w, tensor: current(w).sub(next.mul(0.01)) },
+      ],
+    });
+    checkForm(program);
+    const stores = program.commit.flatMap((statement) => (statement.kind === "chain" ? statement.stores : []));
+    expect(program.commit).toHaveLength(1);
+    expect(stores.map(({ to }) => program.buffers[to.buffer]!.name).sort()).toEqual(["m", "w"]);
+  });
+
   it("squares inside the sum", () => {
     const program = programOf(sumAll(x.mul(x)));
     expect(program.compute).toMatchObject([{ kind: "reduce", square: true }]);
