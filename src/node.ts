@@ -1,5 +1,5 @@
 /** What needs Node: files, and V8's flags. */
-export { enableRelaxedSimd } from "./backend/wasm/flags-node.js";
+export { enableRelaxedSimd, enableRevectorize } from "./backend/wasm/flags-node.js";
 export { type CsvOptions, readSeries } from "./data/series/csv.js";
 export { writeFileAtomic } from "./files/atomic-node.js";
 export * from "./files/run-folder-node.js";

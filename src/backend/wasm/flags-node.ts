@@ -14,6 +14,24 @@ export function enableRelaxedSimd(): boolean {
   return hasRelaxedSimd();
 }
 
+/** The first V8 that fuses products: Node 24. Node 22's V8 12 knows the flag too and gains nothing by it. */
+const REVECTORIZES_FROM = { v8: 13, arch: "x64" } as const;
+
+/**
+ * Lets V8 fuse neighbouring 128-bit vector operations of WebAssembly into 256-bit ones: an experiment of V8's own, in Node 24 and
+ * newer on x64 processors with AVX2, where products become up to twice as fast. The numbers stay the same to the last bit.
+ * This changes the V8 flags of the process and stays; it concerns modules compiled afterwards, so call it before a trainer is
+ * created. Elsewhere it does nothing.
+ * @returns whether this V8 has it.
+ */
+export function enableRevectorize(): boolean {
+  const major = Number.parseInt(process.versions.v8 ?? "", 10);
+  // Any other V8 would complain about the flag on stderr.
+  const has = major >= REVECTORIZES_FROM.v8 && process.arch === REVECTORIZES_FROM.arch;
+  if (has) setFlagsFromString("--experimental-wasm-revectorize");
+  return has;
+}
+
 /** V8 starts with a quick, slow compiler and compiles a function when it is first called; both are off meanwhile. */
 const tiers = ["liftoff", "wasm-lazy-compilation"] as const;
 
