@@ -9,7 +9,12 @@ import type { Rng } from "./rng.js";
 const fans = (shape: Shape): { readonly fanIn: number; readonly fanOut: number } =>
   shape.length < 2 ? { fanIn: 1, fanOut: sizeOf(shape) } : { fanIn: columnsOf(shape), fanOut: rowsOf(shape) };
 
-const filled = (shape: Shape, next: () => number): Float64Array => Float64Array.from({ length: sizeOf(shape) }, next);
+/** A plain loop: `Float64Array.from` takes thrice as long. */
+function filled(shape: Shape, next: () => number): Float64Array {
+  const numbers = new Float64Array(sizeOf(shape));
+  for (let i = 0; i < numbers.length; i++) numbers[i] = next();
+  return numbers;
+}
 
 /** The same number everywhere. */
 export const constantOf =

@@ -1,5 +1,7 @@
 /** Seeded random numbers on the host: initial weights, data order, sampling. The generator is seedrandom's Alea. */
-import seedrandom from "seedrandom";
+/// <reference path="./alea.d.ts" />
+import type { State } from "seedrandom";
+import alea from "seedrandom/lib/alea.js";
 
 export interface Rng {
   /** Uniform in [0, 1). */
@@ -21,9 +23,7 @@ export interface RngState {
 /** A generator from a seed, or from the state that another one had. */
 export function createRng(seed: number | string | RngState): Rng {
   const from = typeof seed === "object" ? seed : undefined;
-  const next = from
-    ? seedrandom.alea("", { state: from.alea as seedrandom.State.Alea })
-    : seedrandom.alea(String(seed), { state: true });
+  const next = from ? alea("", { state: from.alea as State.Alea }) : alea(String(seed), { state: true });
   let spare = from?.spare ?? null;
   return {
     uniform: () => next(),

@@ -1,7 +1,7 @@
 /** The programs of a training run: one training step, validation of a batch, prediction. */
 import { UserError } from "../errors.js";
 import { current, select, sliceRows, stopGradient } from "../graph/language.js";
-import { type Shape, sameShape, showShape } from "../graph/shape.js";
+import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
 import type { Tensor } from "../graph/tensor.js";
 import { type ElementType, type Variable, variable } from "../graph/variable.js";
@@ -252,9 +252,10 @@ const slotOf = (
   weight: Variable,
 ): Variable => {
   const key = `${name}.${slot}`;
+  const start = optimizer.slots[slot]!;
   const found = variables.slots.get(key) ?? {
     ...variable(key, weight.shape),
-    initial: new Float64Array(weight.shape.reduce((a, b) => a * b, 1)).fill(optimizer.slots[slot]!),
+    ...(start === 0 ? {} : { initial: new Float64Array(sizeOf(weight.shape)).fill(start) }),
   };
   variables.slots.set(key, found);
   return found;
