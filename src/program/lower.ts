@@ -12,6 +12,7 @@ import { type LoopBody, Tensor } from "../graph/tensor.js";
 import type { Variable } from "../graph/variable.js";
 import { copyChain, fusedChain } from "./chains.js";
 import { kernelsOf } from "./kernels.js";
+import { fewerPasses } from "./passes.js";
 import { planMemory } from "./plan.js";
 import type { Kernel, Program, Statement, View } from "./program.js";
 import { type Group, isAlias, isChained, isLeaf, isPartOfInput, schedule } from "./schedule.js";
@@ -38,8 +39,22 @@ export interface ProgramOptions {
 }
 
 /** Makes the program that computes `results`, then carries out `commit`. */
-export function lower({ name, results, commit = [], guards = [], keep = false }: ProgramOptions): Program {
-  const assignments = commit.map(({ variable, tensor }) => ({ variable, tensor: ownCopy(tensor) }));
+export function lower(options: ProgramOptions): Program {
+  return assembled(readied(options));
+}
+
+/** Assignments made independent of one another, and the graph rewritten for fewer passes where not every value is looked at. */
+function readied({ results, commit = [], guards = [], ...options }: ProgramOptions): ReadiedProgram {
+  const copied = commit.map(({ variable, tensor }) => ({ variable, tensor: ownCopy(tensor) }));
+  const roots = [...[...results, ...copied].map(({ tensor }) => tensor), ...guards];
+  const better = options.keep ? (tensor: Tensor) => tensor : fewerPasses(roots);
+  const assigned = ({ variable, tensor }: Assignment): Assignment => ({ variable, tensor: better(tensor) });
+  return { ...options, results: results.map(assigned), commit: copied.map(assigned), guards: guards.map(better) };
+}
+
+type ReadiedProgram = ProgramOptions & Pick<Required<ProgramOptions>, "commit" | "guards">;
+
+function assembled({ name, results, commit: assignments, guards, keep = false }: ReadiedProgram): Program {
   const wanted = [...results, ...assignments].map(({ tensor }) => tensor);
   const representative = mergeEqual([...wanted, ...guards]);
   const everything = reachable([...wanted, ...guards], representative);

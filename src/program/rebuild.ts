@@ -1,0 +1,101 @@
+/** Making a graph again with some of its tensors replaced, and what such replacements ask about it. */
+import { varyingTensors } from "../graph/partition.js";
+import { inScopeOf, type LoopBody, Tensor } from "../graph/tensor.js";
+import { reachable } from "./simplify.js";
+
+/** Who reads what in a graph, the bodies of its loops included. */
+export interface Anatomy {
+  /** In topological order. */
+  readonly tensors: readonly Tensor[];
+  readonly readers: ReadonlyMap<Tensor, readonly Tensor[]>;
+  /** Wanted for themselves: roots, next states, and body tensors whose values over time are used. */
+  readonly held: ReadonlySet<Tensor>;
+  /** Body tensors that change with time, of all loops. */
+  readonly varying: ReadonlySet<Tensor>;
+}
+
+/** The sequences of each loop that are read. */
+function usedSequences(tensors: readonly Tensor[]): Map<Tensor, Tensor[]> {
+  const used = new Map<Tensor, Tensor[]>();
+  for (const { op, inputs, attributes } of tensors) {
+    if (op !== "loopOutput" || attributes.output!.kind !== "sequence") continue;
+    const loop = inputs[0]!;
+    used.set(loop, [...(used.get(loop) ?? []), loop.attributes.loop!.sequences[attributes.output!.index]!]);
+  }
+  return used;
+}
+
+export function anatomyOf(roots: readonly Tensor[]): Anatomy {
+  const outer = reachable(roots);
+  const sequences = usedSequences(outer);
+  const readers = new Map<Tensor, Tensor[]>();
+  const held = new Set(roots);
+  const varying = new Set<Tensor>();
+  const tensors: Tensor[] = [];
+  for (const tensor of outer) {
+    const loop = tensor.attributes.loop;
+    if (loop) {
+      const results = [...loop.next, ...(sequences.get(tensor) ?? [])];
+      const body = varyingTensors(new Set([...loop.stepInputs, ...loop.states]), results);
+      for (const inner of body) varying.add(inner);
+      for (const result of results) held.add(result);
+      tensors.push(...body);
+    }
+    tensors.push(tensor);
+  }
+  for (const tensor of tensors)
+    for (const input of new Set(tensor.inputs)) {
+      const known = readers.get(input);
+      if (known) known.push(tensor);
+      else readers.set(input, [tensor]);
+    }
+  return { tensors, readers, held, varying };
+}
+
+/** What stands for `tensor`; `of` gives what stands for its inputs. Undefined: the same op on those. */
+export type Replacement = (tensor: Tensor, of: (tensor: Tensor) => Tensor) => Tensor | undefined;
+
+/** Makes what `roots` need again, by `replacement`; gives what stands for each tensor. */
+export function rebuild(roots: readonly Tensor[], replacement: Replacement): (tensor: Tensor) => Tensor {
+  const known = new Map<Tensor, Tensor>();
+  const outer = reachable(roots);
+  const sequences = usedSequences(outer);
+  const of = (tensor: Tensor): Tensor => known.get(tensor) ?? tensor;
+  for (const tensor of outer) {
+    const { loop } = tensor.attributes;
+    known.set(
+      tensor,
+      replacement(tensor, of) ?? (loop ? rebuiltLoop(tensor, loop, sequences.get(tensor) ?? []) : onInputs(tensor)),
+    );
+  }
+  return of;
+
+  /** The same op on what stands for the inputs. */
+  function onInputs(tensor: Tensor, attributes = tensor.attributes, inputs = tensor.inputs.map(of)): Tensor {
+    if (attributes === tensor.attributes && inputs.every((input, i) => input === tensor.inputs[i])) return tensor;
+    const made = inScopeOf(tensor, () => new Tensor(tensor.op, inputs, tensor.shape, attributes, tensor.type));
+    made.name = tensor.name;
+    return made;
+  }
+
+  function rebuiltLoop(node: Tensor, loop: LoopBody, used: readonly Tensor[]): Tensor {
+    const { stepInputs, states } = loop;
+    const placeholders = new Set([...stepInputs, ...states]);
+    const body = varyingTensors(placeholders, [...loop.next, ...used]);
+    for (const tensor of body)
+      if (!placeholders.has(tensor)) known.set(tensor, replacement(tensor, of) ?? onInputs(tensor));
+    const next = loop.next.map(of);
+    if ([...loop.next, ...used].every((tensor) => of(tensor) === tensor)) return onInputs(node);
+    const varying = new Set(varyingTensors(placeholders, [...next, ...used.map(of)]));
+    const captured = new Set(
+      [...varying, ...next.filter((tensor) => !varying.has(tensor))].flatMap((tensor) =>
+        varying.has(tensor) ? tensor.inputs.filter((input) => !varying.has(input)) : [tensor],
+      ),
+    );
+    const outside = node.inputs.slice(0, placeholders.size).map(of);
+    return onInputs(node, { loop: { ...loop, next, sequences: loop.sequences.map(of), captured: [...captured] } }, [
+      ...outside,
+      ...captured,
+    ]);
+  }
+}
