@@ -1,7 +1,10 @@
 /** Writing text with a trained character model, one character at a time. */
+
+import type { HostArray } from "../backend/contract.js";
 import { UserError } from "../errors.js";
 import { createRng } from "../parameters/rng.js";
 import type { Predictor } from "../train/predictor.js";
+import { turn } from "../train/turn.js";
 import { createSampler, type SamplingOptions } from "./sampling.js";
 import type { Vocabulary } from "./vocabulary.js";
 
@@ -33,16 +36,18 @@ export async function* generate(
     ? vocabulary.encode(prompt)
     : vocabulary.encode(vocabulary.characters.includes("\n") ? "\n" : vocabulary.characters[0]!);
   const input = new Int32Array(1);
-  const read = (id: number): ReturnType<Predictor["run"]> => {
+  const read = (id: number): HostArray | Promise<HostArray> => {
     input[0] = id;
-    return predictor.run(input);
+    return predictor.runNow?.(input) ?? predictor.run(input);
   };
   predictor.reset();
-  let logits = await read(start[0]!);
-  for (let i = 1; i < start.length; i++) logits = await read(start[i]!);
+  for (const id of start.subarray(0, -1)) await read(id);
+  let last = start[start.length - 1]!;
   for (let written = 0; written < length; written++) {
-    const id = sampler.draw(logits, rng.uniform);
-    yield vocabulary.characters[id]!;
-    logits = await read(id);
+    // No promise for an answer that is there already.
+    const answer = read(last);
+    last = sampler.draw(answer instanceof Promise ? await answer : answer, rng.uniform);
+    yield vocabulary.characters[last]!;
+    await turn();
   }
 }

@@ -1,8 +1,9 @@
 /** Running a trained model: forward only, with the recurrent state carried from call to call where asked for. */
-import type { Executable, HostArray, Session } from "../backend/contract.js";
+import type { HostArray, Session } from "../backend/contract.js";
 import { UserError } from "../errors.js";
 import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
 import type { ElementType } from "../graph/variable.js";
+import { hoist } from "../program/hoist.js";
 import { lower } from "../program/lower.js";
 import type { Network } from "./network.js";
 import { predictionStep, type TrainerVariables } from "./programs.js";
@@ -24,6 +25,8 @@ export interface Predictor {
    * steps of each row.
    */
   run(inputs: ArrayLike<number>, lengths?: ArrayLike<number>): Promise<HostArray>;
+  /** As `run`, where the backend can answer at once (processor backends); undefined elsewhere. */
+  readonly runNow?: (inputs: ArrayLike<number>, lengths?: ArrayLike<number>) => HostArray;
   /** Back to the initial state, for all rows or for those flagged 1. */
   reset(rows?: ArrayLike<number>): void;
   /** The recurrent states after the last call, by name ("rnn.h_l0"), [N, ·]. */
@@ -38,11 +41,13 @@ export interface NamedTensor {
   readonly data: ArrayLike<number>;
 }
 
+/** `revision`: a number that changes when a parameter or statistic does; what follows from them alone is computed once for each. */
 export async function createPredictorOn(
   session: Session,
   network: Network,
   variables: TrainerVariables,
   options: PredictorOptions,
+  revision: () => number,
 ): Promise<Predictor> {
   const { inputShape, inputType = "float", lengths: masked = false } = options;
   const step = predictionStep(network, variables, {
@@ -51,7 +56,11 @@ export async function createPredictorOn(
     carries: options.carry ?? inputShape.length === 3,
     masked,
   });
-  const executable: Executable = await session.compile(lower(step.program));
+  const weights = new Set([...network.parameters.values(), ...network.statistics.values()]);
+  const { prepare, run } = hoist(lower(step.program), (variable) => weights.has(variable));
+  const preparation = prepare && (await session.compile(prepare));
+  const executable = await session.compile(run);
+  let prepared: number | undefined;
   const rows = inputShape[inputShape.length - 2]!;
   const out = new (session.backend.precision === "float64" ? Float64Array : Float32Array)(sizeOf(step.output.shape));
   const flags = new Float64Array(rows).fill(1);
@@ -60,30 +69,45 @@ export async function createPredictorOn(
   const writeReset = (): void => {
     if (step.states.size > 0) session.write(step.reset, flags);
   };
+  const enqueue = (inputs: ArrayLike<number>, lengths?: ArrayLike<number>): void => {
+    if (inputs.length !== sizeOf(inputShape))
+      throw new UserError(
+        `the predictor takes inputs of shape ${showShape(inputShape)}, ${sizeOf(inputShape)} numbers, not ${inputs.length}`,
+      );
+    if (masked) {
+      if (lengths?.length !== rows)
+        throw new UserError(
+          `the predictor wants the lengths of its ${rows} rows, not ${lengths ? lengths.length : "none"}`,
+        );
+      for (let i = 0; i < mask.length; i++) mask[i] = Math.floor(i / rows) < lengths[i % rows]! ? 1 : 0;
+      session.write(step.mask!, mask);
+    }
+    session.write(step.input, inputs);
+    if (resets) writeReset();
+    if (preparation && prepared !== revision()) {
+      preparation.run();
+      prepared = revision();
+    }
+    executable.run();
+    if (resets) {
+      flags.fill(0);
+      writeReset();
+      resets = false;
+    }
+  };
+  const { readNow } = session;
+  const runNow =
+    readNow &&
+    ((inputs: ArrayLike<number>, lengths?: ArrayLike<number>): HostArray => {
+      enqueue(inputs, lengths);
+      return readNow(step.output, out);
+    });
   return {
     outputShape: step.output.shape,
+    runNow,
     async run(inputs, lengths) {
-      if (inputs.length !== sizeOf(inputShape))
-        throw new UserError(
-          `the predictor takes inputs of shape ${showShape(inputShape)}, ${sizeOf(inputShape)} numbers, not ${inputs.length}`,
-        );
-      if (masked) {
-        if (lengths?.length !== rows)
-          throw new UserError(
-            `the predictor wants the lengths of its ${rows} rows, not ${lengths ? lengths.length : "none"}`,
-          );
-        for (let i = 0; i < mask.length; i++) mask[i] = Math.floor(i / rows) < lengths[i % rows]! ? 1 : 0;
-        session.write(step.mask!, mask);
-      }
-      session.write(step.input, inputs);
-      if (resets) writeReset();
-      executable.run();
-      if (resets) {
-        flags.fill(0);
-        writeReset();
-        resets = false;
-      }
-      if (session.readNow) return session.readNow(step.output, out);
+      if (runNow) return runNow(inputs, lengths);
+      enqueue(inputs, lengths);
       return session.read(step.output, out);
     },
     reset(which) {

@@ -125,6 +125,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   const pending = new Map<string, NamedTensor>();
   let progress: Progress = { step: 0, epoch: 0, index: 0, seed, metrics: [], bestLoss: null, sinceBest: 0 };
   let best: Record<string, NamedTensor> | undefined;
+  /** Counts changes of parameters and statistics. */
+  let revision = 0;
 
   const compile = (purpose: string, source: BatchSource, make: () => TrainingStep): Promise<Compiled> => {
     const key = [purpose, source.inputShape, source.inputType, source.targetShape, source.carries, source.masked].join(
@@ -240,6 +242,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
         restorePending(program.feed.states);
         feed(program, source, progress.index + part);
         program.executable.run();
+        revision++;
         const outcome = await program.executable.settled();
         if (outcome === "refused") throw await nonFinite(program, step, learningRate);
         total += await read(variables.loss);
@@ -316,6 +319,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
 
   const load = (parameters: Readonly<Record<string, NamedTensor>>): void => {
     network.give(parameters);
+    revision++;
     for (const [name, tensor] of Object.entries(parameters)) {
       const variable = network.parameters.get(name);
       if (variable) session.write(variable, tensor.data);
@@ -334,7 +338,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
         data.validation?.({ ...batchOptions, window: window.every, stride: window.every }) ??
           data.train({ ...batchOptions, window: window.every, stride: window.every }),
       ),
-    predictor: (predictorOptions) => createPredictorOn(session, network, variables, predictorOptions),
+    predictor: (predictorOptions) => createPredictorOn(session, network, variables, predictorOptions, () => revision),
     parameters: () => readAll(network.parameters),
     load,
     async checkpoint() {

@@ -1,0 +1,121 @@
+/** A predictor runs the weights as they are now, answers at once where the backend can, and compiles once. */
+import { describe, expect, it } from "vitest";
+import type { Backend } from "../../src/backend/contract.js";
+import { reference } from "../../src/backend/reference/index.js";
+import { wasm } from "../../src/backend/wasm/index.js";
+import { lstm } from "../../src/cells/lstm.js";
+import { generate } from "../../src/data/generate.js";
+import { readText } from "../../src/data/text.js";
+import { textBatches } from "../../src/data/text-batches.js";
+import { dense, oneHotEncoding, recurrent, sequential } from "../../src/layers/index.js";
+import { crossEntropy } from "../../src/train/losses.js";
+import { adam } from "../../src/train/optimizers.js";
+import type { Predictor } from "../../src/train/predictor.js";
+import { createTrainer, type Trainer } from "../../src/train/trainer.js";
+
+const text = readText("the quick brown fox jumps over the lazy dog. ".repeat(20));
+const V = text.vocabulary.size;
+const trainerOn = (backend: Backend): Promise<Trainer> =>
+  createTrainer(sequential({ input: oneHotEncoding(V), rnn: recurrent(lstm(9)), head: dense(V) }), {
+    loss: crossEntropy(),
+    optimizer: adam({ learningRate: 0.05 }),
+    batch: 3,
+    bptt: { window: 5 },
+    backend,
+  });
+const oneByOne = { inputShape: [1, 1, 1], inputType: "index" } as const;
+const train = async (trainer: Trainer, steps: number): Promise<void> => {
+  for await (const _ of trainer.fit(textBatches(text), { steps }));
+};
+const answers = async (predictor: Predictor, ids: number[]): Promise<number[][]> => {
+  predictor.reset();
+  const all: number[][] = [];
+  for (const id of ids) all.push([...(await predictor.run([id]))]);
+  return all;
+};
+
+describe.each([reference, wasm])("a predictor on %o", (backend) => {
+  it("takes the weights as they are: after a step of training, and after a load", async () => {
+    const trainer = await trainerOn(backend());
+    const early = await trainer.predictor(oneByOne);
+    const untrained = await answers(early, [1, 2, 3]);
+    const start = await trainer.parameters();
+    await train(trainer, 2);
+    const trained = await answers(early, [1, 2, 3]);
+    expect(trained).not.toEqual(untrained);
+    expect(trained).toEqual(await answers(await trainer.predictor(oneByOne), [1, 2, 3]));
+    trainer.load(start);
+    expect(await answers(early, [1, 2, 3])).toEqual(untrained);
+    trainer.dispose();
+  });
+
+  it("answers at once what it answers in time", async () => {
+    const trainer = await trainerOn(backend());
+    const predictor = await trainer.predictor(oneByOne);
+    const inTime = await answers(predictor, [4, 0, 4]);
+    predictor.reset();
+    expect([4, 0, 4].map((id) => [...predictor.runNow!([id])])).toEqual(inTime);
+    expect(() => predictor.runNow!([1, 2])).toThrow("the predictor takes inputs of shape [1, 1, 1], 1 numbers, not 2");
+    await expect(predictor.run([1, 2])).rejects.toThrow("1 numbers, not 2");
+    trainer.dispose();
+  });
+});
+
+describe("writing", () => {
+  it("compiles nothing a second time, and gives the same for the same seed", async () => {
+    let compiled = 0;
+    const plain = wasm();
+    const counting: Backend = {
+      ...plain,
+      async createSession() {
+        const session = await plain.createSession();
+        return {
+          ...session,
+          compile(program) {
+            compiled++;
+            return session.compile(program);
+          },
+        };
+      },
+    };
+    const trainer = await trainerOn(counting);
+    const predictor = await trainer.predictor(oneByOne);
+    const before = compiled;
+    const write = async (seed: number): Promise<string> => {
+      let written = "";
+      for await (const character of generate(predictor, text.vocabulary, { prompt: "the ", length: 40, seed }))
+        written += character;
+      return written;
+    };
+    const first = await write(3);
+    expect(first).toHaveLength(40);
+    expect(await write(4)).not.toBe(first);
+    expect(await write(3)).toBe(first);
+    expect(compiled).toBe(before);
+    trainer.dispose();
+  });
+
+  it("writes the same where the backend answers later", async () => {
+    const trainer = await trainerOn(wasm());
+    const predictor = await trainer.predictor(oneByOne);
+    const write = async (from: Predictor): Promise<string> => {
+      let written = "";
+      for await (const character of generate(from, text.vocabulary, { prompt: "fox", length: 30 }))
+        written += character;
+      return written;
+    };
+    expect(await write({ ...predictor, runNow: undefined })).toBe(await write(predictor));
+    trainer.dispose();
+  });
+
+  it("lets the event loop turn", async () => {
+    const trainer = await trainerOn(wasm());
+    const predictor = await trainer.predictor(oneByOne);
+    let turns = 0;
+    const timer = setInterval(() => turns++, 1);
+    for await (const _ of generate(predictor, text.vocabulary, { length: 4000 }));
+    clearInterval(timer);
+    expect(turns).toBeGreaterThan(0);
+    trainer.dispose();
+  });
+});
