@@ -7,7 +7,6 @@ export { createNetwork, type Network } from "./network.js";
 export type { Optimizer } from "./optimizer.js";
 export * from "./optimizers.js";
 export type { NamedTensor, Predictor, PredictorOptions } from "./predictor.js";
-export type { Clip } from "./programs.js";
 export type { Schedule } from "./schedule.js";
 export * as schedules from "./schedules.js";
 export {
@@ -20,3 +19,4 @@ export {
   type Trainer,
   type TrainerOptions,
 } from "./trainer.js";
+export type { Clip } from "./update.js";

@@ -6,7 +6,8 @@ import type { ElementType } from "../graph/variable.js";
 import { hoist } from "../program/hoist.js";
 import { lower } from "../program/lower.js";
 import type { Network } from "./network.js";
-import { predictionStep, type TrainerVariables } from "./programs.js";
+import { predictionStep } from "./programs.js";
+import type { TrainerVariables } from "./update.js";
 
 export interface PredictorOptions {
   /** [T, N, D], or [N, D] for a network without time; for index inputs D is 1. */

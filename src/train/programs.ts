@@ -1,22 +1,15 @@
 /** The programs of a training run: one training step, validation of a batch, prediction. */
 import { UserError } from "../errors.js";
 import { current, select, sliceRows, stopGradient } from "../graph/language.js";
-import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
+import { type Shape, sameShape, showShape } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
 import type { Tensor } from "../graph/tensor.js";
 import { type ElementType, type Variable, variable } from "../graph/variable.js";
 import type { Assignment, ProgramOptions } from "../program/lower.js";
-import { clipByNorm, clipByValue, globalNorm } from "./clip.js";
 import type { BatchSource } from "./data.js";
 import type { Loss } from "./loss.js";
 import type { Network, Trace } from "./network.js";
-import type { Optimizer } from "./optimizer.js";
-
-/** Gradient clipping. `value` first bounds each element to ±value; `norm` then scales all gradients together down to this global norm. */
-export interface Clip {
-  readonly norm?: number;
-  readonly value?: number;
-}
+import { type TrainerVariables, type UpdateOptions, updateWith } from "./update.js";
 
 /** What the host writes before a step and reads after it. */
 export interface Feed {
@@ -34,34 +27,6 @@ export interface Shapes {
   readonly inputType: ElementType;
   readonly carries: boolean;
   readonly masked: boolean;
-}
-
-const seedOf = variable("seed", [1], "index");
-const rateOf = variable("learning rate", [1]);
-
-/** Variables of the trainer itself: the step's seed and scalars, its results, the optimiser's slots. */
-export interface TrainerVariables {
-  readonly seed: Variable;
-  readonly learningRate: Variable;
-  readonly scalars: ReadonlyMap<string, Variable>;
-  readonly loss: Variable;
-  readonly gradientNorm: Variable;
-  /** By parameter and slot: "weight_ih_l0.m". */
-  readonly slots: Map<string, Variable>;
-  /** Gradients gathered so far, by parameter. */
-  readonly gathered: Map<string, Variable>;
-}
-
-export function createTrainerVariables(optimizer: Optimizer): TrainerVariables {
-  return {
-    seed: { ...seedOf },
-    learningRate: { ...rateOf },
-    scalars: new Map(Object.keys(optimizer.scalars(1)).map((name) => [name, variable(name, [1])])),
-    loss: variable("loss", [1]),
-    gradientNorm: variable("gradient norm", [1]),
-    slots: new Map(),
-    gathered: new Map(),
-  };
 }
 
 /** The steps of a window: how far it reaches back, and how far the next one is. */
@@ -179,57 +144,11 @@ export interface TrainingStep {
   readonly program: ProgramOptions;
 }
 
-/**
- * Forward, loss, gradients, clip, update. `gather`: this step's gradients are added to those gathered before, scaled by 1/parts;
- * `update`: the weights change.
- */
-export function trainingStep(
-  options: ForwardOptions & {
-    readonly optimizer: Optimizer;
-    readonly clip: Clip;
-    readonly parts: number;
-    readonly first: boolean;
-    readonly last: boolean;
-  },
-): TrainingStep {
-  const { network, variables, optimizer, clip, parts, first, last } = options;
+/** Forward, loss, gradients, clip, update. */
+export function trainingStep(options: ForwardOptions & UpdateOptions): TrainingStep {
+  const { network, variables } = options;
   const { feed, loss, carried, updates } = forward(options);
-  const names = [...network.parameters.keys()];
-  const weights = [...network.parameters.values()];
-  const tensors = [...network.tensors.values()];
-  let g = gradients(loss, tensors);
-  const commit: Assignment[] = [...carried, ...updates];
-  const guards: Tensor[] = [loss];
-  let norm: Tensor;
-  if (parts > 1) g = g.map((gradient) => gradient.div(parts));
-  if (!first) g = g.map((gradient, i) => gradient.add(current(gatheredOf(variables, names[i]!, weights[i]!))));
-  if (!last) {
-    names.forEach((name, i) => {
-      commit.push({ variable: gatheredOf(variables, name, weights[i]!), tensor: g[i]! });
-    });
-    norm = globalNorm(g);
-  } else {
-    if (clip.value !== undefined) g = clipByValue(g, clip.value);
-    if (clip.norm === undefined) norm = globalNorm(g);
-    else ({ gradients: g, norm } = clipByNorm(g, clip.norm));
-    const scalars = Object.fromEntries([
-      ["learningRate", current(variables.learningRate)],
-      ...[...variables.scalars].map(([name, scalar]) => [name, current(scalar)]),
-    ]) as Record<string, Tensor>;
-    names.forEach((name, i) => {
-      const slots = Object.fromEntries(
-        Object.keys(optimizer.slots).map((slot) => [
-          slot,
-          current(slotOf(variables, optimizer, name, slot, weights[i]!)),
-        ]),
-      );
-      const next = optimizer.update({ w: tensors[i]!, g: g[i]!, slots, scalars });
-      commit.push({ variable: weights[i]!, tensor: next.w });
-      for (const [slot, tensor] of Object.entries(next.slots))
-        commit.push({ variable: slotOf(variables, optimizer, name, slot, weights[i]!), tensor });
-    });
-  }
-  guards.push(norm);
+  const { norm, commit } = updateWith(gradients(loss, [...network.tensors.values()]), options);
   return {
     feed,
     program: {
@@ -238,34 +157,11 @@ export function trainingStep(
         { variable: variables.loss, tensor: loss },
         { variable: variables.gradientNorm, tensor: norm },
       ],
-      commit,
-      guards,
+      commit: [...carried, ...updates, ...commit],
+      guards: [loss, norm],
     },
   };
 }
-
-const slotOf = (
-  variables: TrainerVariables,
-  optimizer: Optimizer,
-  name: string,
-  slot: string,
-  weight: Variable,
-): Variable => {
-  const key = `${name}.${slot}`;
-  const start = optimizer.slots[slot]!;
-  const found = variables.slots.get(key) ?? {
-    ...variable(key, weight.shape),
-    ...(start === 0 ? {} : { initial: new Float64Array(sizeOf(weight.shape)).fill(start) }),
-  };
-  variables.slots.set(key, found);
-  return found;
-};
-
-const gatheredOf = (variables: TrainerVariables, name: string, weight: Variable): Variable => {
-  const found = variables.gathered.get(name) ?? variable(`gathered ${name}`, weight.shape);
-  variables.gathered.set(name, found);
-  return found;
-};
 
 /** Validation: the loss of a batch, without dropout; the state is carried on. */
 export function validationStep(options: Omit<ForwardOptions, "training" | "window">): TrainingStep {

@@ -17,18 +17,11 @@ import type { Loss } from "./loss.js";
 import { createNetwork, type Network } from "./network.js";
 import type { Optimizer } from "./optimizer.js";
 import { createPredictorOn, type NamedTensor, type Predictor, type PredictorOptions } from "./predictor.js";
-import {
-  type Clip,
-  checkTargets,
-  createTrainerVariables,
-  type TrainingStep,
-  trainingStep,
-  validationStep,
-  type Window,
-} from "./programs.js";
+import { checkTargets, type TrainingStep, trainingStep, validationStep, type Window } from "./programs.js";
 import type { Checkpoint, Progress, Report } from "./progress.js";
 import type { Schedule } from "./schedule.js";
 import { turn } from "./turn.js";
+import { type Clip, createTrainerVariables } from "./update.js";
 
 export type { NamedTensor } from "./predictor.js";
 export type { Checkpoint, Progress, Report } from "./progress.js";
