@@ -1,5 +1,5 @@
 /** Running a trained model: forward only, with the recurrent state carried from call to call where asked for. */
-import type { HostArray, Session } from "../backend/contract.js";
+import type { Executable, HostArray, Session } from "../backend/contract.js";
 import { UserError } from "../errors.js";
 import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
 import type { ElementType } from "../graph/variable.js";
@@ -70,7 +70,7 @@ export async function createPredictorOn(
   const writeReset = (): void => {
     if (step.states.size > 0) session.write(step.reset, flags);
   };
-  const enqueue = (inputs: ArrayLike<number>, lengths?: ArrayLike<number>): void => {
+  const feed = (inputs: ArrayLike<number>, lengths?: ArrayLike<number>): void => {
     if (inputs.length !== sizeOf(inputShape))
       throw new UserError(
         `the predictor takes inputs of shape ${showShape(inputShape)}, ${sizeOf(inputShape)} numbers, not ${inputs.length}`,
@@ -85,22 +85,28 @@ export async function createPredictorOn(
     }
     session.write(step.input, inputs);
     if (resets) writeReset();
-    if (preparation && prepared !== revision()) {
-      preparation.run();
-      prepared = revision();
-    }
-    executable.run();
-    if (resets) {
-      flags.fill(0);
-      writeReset();
-      resets = false;
-    }
+  };
+  const carryOn = (): void => {
+    if (!resets) return;
+    flags.fill(0);
+    writeReset();
+    resets = false;
+  };
+  const always = [executable];
+  const withPreparation = preparation ? [preparation, executable] : always;
+  /** What is to be run, in this order. */
+  const due = (): readonly Executable[] => {
+    if (prepared === revision()) return always;
+    prepared = revision();
+    return withPreparation;
   };
   const { readNow } = session;
   const runNow =
     readNow &&
     ((inputs: ArrayLike<number>, lengths?: ArrayLike<number>): HostArray => {
-      enqueue(inputs, lengths);
+      feed(inputs, lengths);
+      for (const each of due()) each.run();
+      carryOn();
       return readNow(step.output, out);
     });
   return {
@@ -108,7 +114,12 @@ export async function createPredictorOn(
     runNow,
     async run(inputs, lengths) {
       if (runNow) return runNow(inputs, lengths);
-      enqueue(inputs, lengths);
+      feed(inputs, lengths);
+      for (const each of due()) {
+        each.run();
+        await each.settled();
+      }
+      carryOn();
       return session.read(step.output, out);
     },
     reset(which) {
