@@ -17,7 +17,6 @@ import {
 
 const typeCode: Record<ValueType, Code> = { i32: bytes(0x7f), f32: bytes(0x7d), f64: bytes(0x7c), v128: bytes(0x7b) };
 const END = bytes(0x0b);
-const EMPTY_BLOCK = bytes(0x40);
 
 /** A local variable; as an expression it reads itself. */
 export interface Local<T extends ValueType> extends Value<T> {
@@ -92,8 +91,18 @@ function bitsOf(value: number): number {
   return floatBits.getInt32(0);
 }
 
-const localGet = (index: number): Code => bytes(0x20) + unsigned(index);
-const localSet = (index: number): Code => bytes(0x21) + unsigned(index);
+const STORE_I32 = bytes(0x36);
+const STORE_F32 = bytes(0x38);
+const STORE = bytes(0xfd, 0x0b);
+const STORE_64_LANE = bytes(0xfd, 0x5b);
+const BLOCK_IF = bytes(0x04, 0x40);
+const BLOCK_LOOP = bytes(0x03, 0x40);
+const ELSE = bytes(0x05);
+const BRANCH_TO_TOP = bytes(0x0d, 0);
+const RETURN = bytes(0x0f);
+const UNREACHABLE = bytes(0x00);
+const GET = bytes(0x20);
+const SET = bytes(0x21);
 
 function createFunction(parameters: readonly ValueType[], options: ModuleOptions) {
   const locals: ValueType[] = [];
@@ -112,7 +121,11 @@ function createFunction(parameters: readonly ValueType[], options: ModuleOptions
     statements = outer;
     return inner;
   };
-  const asLocal = <T extends ValueType>(type: T, index: number): Local<T> => ({ type, index, code: localGet(index) });
+  const asLocal = <T extends ValueType>(type: T, index: number): Local<T> => ({
+    type,
+    index,
+    code: GET + unsigned(index),
+  });
   const store = (opcode: Code, address: I32, value: Value<ValueType>, offset: number, lane: Code = ""): void =>
     emit(address.code + value.code + opcode + memoryOperand(offset) + lane);
 
@@ -127,36 +140,36 @@ function createFunction(parameters: readonly ValueType[], options: ModuleOptions
       builder.set(local, value);
       return local;
     },
-    set: (local, value) => emit(value.code + localSet(local.index)),
+    set: (local, value) => emit(value.code + SET + unsigned(local.index)),
     constant: (value) => builder.bits(bitsOf(value)),
     bits(value) {
       const known = constants.get(value | 0);
       if (known) return known;
       const local = builder.local("v128");
       const address = i32.const(options.constantAddress(value | 0));
-      prologue += v128.load32Splat(address).code + localSet(local.index);
+      prologue += v128.load32Splat(address).code + SET + unsigned(local.index);
       constants.set(value | 0, local);
       return local;
     },
-    storeI32: (address, value, offset = 0) => store(bytes(0x36), address, value, offset),
-    storeF32: (address, value, offset = 0) => store(bytes(0x38), address, value, offset),
+    storeI32: (address, value, offset = 0) => store(STORE_I32, address, value, offset),
+    storeF32: (address, value, offset = 0) => store(STORE_F32, address, value, offset),
     store(address, value, offset = 0, lanes = 4) {
-      if (lanes === 4) return store(bytes(0xfd, 0x0b), address, value, offset);
+      if (lanes === 4) return store(STORE, address, value, offset);
       const local = builder.let(value);
-      if (lanes >= 2) store(bytes(0xfd, 0x5b), address, local, offset, bytes(0));
+      if (lanes >= 2) store(STORE_64_LANE, address, local, offset, unsigned(0));
       if (lanes % 2 === 1) builder.storeLane(address, local, lanes - 1, offset + 4 * (lanes - 1));
     },
     storeLane: (address, value, lane, offset = 0) => store(bytes(0xfd, 0x5a), address, value, offset, bytes(lane)),
     call: (target, ...values) =>
       emit(values.map((value) => value.code).join("") + bytes(0x10) + unsigned(target.index)),
     if(condition, then, otherwise) {
-      emit(condition.code + bytes(0x04) + EMPTY_BLOCK + nested(then));
-      if (otherwise) emit(bytes(0x05) + nested(otherwise));
+      emit(condition.code + BLOCK_IF + nested(then));
+      if (otherwise) emit(ELSE + nested(otherwise));
       emit(END);
     },
     repeat(body) {
-      const inner = nested(() => emit(body().code + bytes(0x0d, 0)));
-      emit(bytes(0x03) + EMPTY_BLOCK + inner + END);
+      const inner = nested(() => emit(body().code + BRANCH_TO_TOP));
+      emit(BLOCK_LOOP + inner + END);
     },
     count(from, to, step, body) {
       const counter = builder.let(typeof from === "number" ? i32.const(from) : from);
@@ -167,7 +180,7 @@ function createFunction(parameters: readonly ValueType[], options: ModuleOptions
         return i32.ne(counter, end);
       });
     },
-    return: (value) => emit((value?.code ?? "") + bytes(0x0f)),
+    return: (value) => emit((value?.code ?? "") + RETURN),
     madd: (a, b, c) => (options.relaxed ? f32x4.relaxedMadd(a, b, c) : f32x4.add(f32x4.mul(a, b), c)),
     nmadd: (a, b, c) => (options.relaxed ? f32x4.relaxedNmadd(a, b, c) : f32x4.sub(c, f32x4.mul(a, b))),
   };
@@ -181,7 +194,7 @@ function createFunction(parameters: readonly ValueType[], options: ModuleOptions
       else runs.push({ type, count: 1 });
     }
     const declared = vector(runs.map(({ type, count }) => unsigned(count) + typeCode[type]));
-    return declared + prologue + statements + (result ? bytes(0x00) : "") + END;
+    return declared + prologue + statements + (result ? UNREACHABLE : "") + END;
   };
   return { builder, parameters: parameters.map((type, index) => asLocal(type, index)), finish };
 }

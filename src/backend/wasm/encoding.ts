@@ -8,6 +8,9 @@ export type Code = string;
 
 export const bytes = (...values: number[]): Code => String.fromCharCode(...values);
 
+/** Most numbers in code take one byte. */
+const oneByte = Array.from({ length: 256 }, (_, value) => bytes(value));
+
 /** The finished code as memory. */
 export function toBytes(code: Code): Uint8Array<ArrayBuffer> {
   const memory = new Uint8Array(code.length);
@@ -17,26 +20,18 @@ export function toBytes(code: Code): Uint8Array<ArrayBuffer> {
 
 /** Unsigned LEB128, up to 32 bits. */
 export function unsigned(value: number): Code {
-  let code = "";
   let rest = value >>> 0;
-  for (;;) {
-    const low = rest & 0x7f;
-    rest >>>= 7;
-    if (rest === 0) return code + bytes(low);
-    code += bytes(low | 0x80);
-  }
+  let code = "";
+  for (; rest > 0x7f; rest >>>= 7) code += oneByte[(rest & 0x7f) | 0x80]!;
+  return code + oneByte[rest]!;
 }
 
 /** Signed LEB128 of a 32-bit number. Addresses of 2 GiB and above wrap to negative numbers, as i32.const wants them. */
 export function signed(value: number): Code {
-  let code = "";
   let rest = value | 0;
-  for (;;) {
-    const low = rest & 0x7f;
-    rest >>= 7;
-    if ((rest === 0 && (low & 0x40) === 0) || (rest === -1 && (low & 0x40) !== 0)) return code + bytes(low);
-    code += bytes(low | 0x80);
-  }
+  let code = "";
+  for (; rest < -64 || rest > 63; rest >>= 7) code += oneByte[(rest & 0x7f) | 0x80]!;
+  return code + oneByte[rest & 0x7f]!;
 }
 
 const scratch = new DataView(new ArrayBuffer(8));

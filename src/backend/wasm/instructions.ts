@@ -30,16 +30,18 @@ const binary =
 /** An instruction of the vector set: prefix 0xfd and its number. */
 const simd = (opcode: number): Code => bytes(0xfd) + unsigned(opcode);
 
+const ALIGNMENT = bytes(2);
 /** Alignment (as a power of two) and constant offset in bytes. The alignment is a hint only; 4 bytes always hold. */
-export const memoryOperand = (offset: number): Code => bytes(2) + unsigned(offset);
+export const memoryOperand = (offset: number): Code => ALIGNMENT + unsigned(offset);
 const load =
   <R extends ValueType>(result: R, opcode: Code) =>
   (address: I32, offset = 0): Value<R> =>
     value(result, address.code + opcode + memoryOperand(offset));
 
 const i = binary<"i32", "i32", "i32">;
+const CONST_I32 = bytes(0x41);
 export const i32 = {
-  const: (n: number): I32 => value("i32", bytes(0x41) + signed(n)),
+  const: (n: number): I32 => value("i32", CONST_I32 + signed(n)),
   load: load("i32", bytes(0x28)),
   eqz: unary<"i32", "i32">("i32", bytes(0x45)),
   eq: i("i32", bytes(0x46)),
@@ -80,7 +82,13 @@ export const f64 = {
   add: binary<"f64", "f64", "f64">("f64", bytes(0xa0)),
 };
 
-const shuffle = simd(0x0d);
+const ternary =
+  (opcode: Code) =>
+  (a: V128, b: V128, c: V128): V128 =>
+    value("v128", a.code + b.code + c.code + opcode);
+const LOAD_32_LANE = simd(0x56);
+const CONST_V128 = simd(0x0c);
+const SHUFFLE = simd(0x0d);
 /** The four bytes of a 32-bit lane, as a shuffle names them. */
 const laneBytes = [0, 1, 2, 3, 4, 5, 6, 7].map((lane) => bytes(4 * lane, 4 * lane + 1, 4 * lane + 2, 4 * lane + 3));
 
@@ -94,13 +102,13 @@ export const v128 = {
   /** The two lowest lanes from memory, zeros above. */
   load64Zero: load("v128", simd(0x5d)),
   load32Lane: (address: I32, vector: V128, lane: number, offset = 0): V128 =>
-    value("v128", address.code + vector.code + simd(0x56) + memoryOperand(offset) + bytes(lane)),
+    value("v128", address.code + vector.code + LOAD_32_LANE + memoryOperand(offset) + unsigned(lane)),
   /** Four 32-bit lanes given by their bits. */
   const: (bits: readonly [number, number, number, number]): V128 =>
-    value("v128", simd(0x0c) + bits.map(int32).join("")),
+    value("v128", CONST_V128 + bits.map(int32).join("")),
   /** Lanes 0–3 come from a, 4–7 from b. */
   shuffle32: (a: V128, b: V128, [w, x, y, z]: readonly [number, number, number, number]): V128 =>
-    value("v128", a.code + b.code + shuffle + laneBytes[w]! + laneBytes[x]! + laneBytes[y]! + laneBytes[z]!),
+    value("v128", a.code + b.code + SHUFFLE + laneBytes[w]! + laneBytes[x]! + laneBytes[y]! + laneBytes[z]!),
   not: unary<"v128", "v128">("v128", simd(0x4d)),
   and: v("v128", simd(0x4e)),
   /** a and not b. */
@@ -108,31 +116,32 @@ export const v128 = {
   or: v("v128", simd(0x50)),
   xor: v("v128", simd(0x51)),
   /** a where the mask's bits are set, b elsewhere. */
-  bitselect: (a: V128, b: V128, mask: V128): V128 => value("v128", a.code + b.code + mask.code + simd(0x52)),
+  bitselect: ternary(simd(0x52)),
   anyTrue: unary<"v128", "i32">("i32", simd(0x53)),
 };
 
 const shift =
-  (opcode: number) =>
+  (opcode: Code) =>
   (a: V128, bits: number): V128 =>
-    value("v128", a.code + i32.const(bits).code + simd(opcode));
+    value("v128", a.code + i32.const(bits).code + opcode);
 export const i32x4 = {
   splat: unary<"i32", "v128">("v128", simd(0x11)),
   add: v("v128", simd(0xae)),
   sub: v("v128", simd(0xb1)),
   mul: v("v128", simd(0xb5)),
   gtS: v("v128", simd(0x3b)),
-  shl: shift(0xab),
-  shrS: shift(0xac),
-  shrU: shift(0xad),
+  shl: shift(simd(0xab)),
+  shrS: shift(simd(0xac)),
+  shrU: shift(simd(0xad)),
   minS: v("v128", simd(0xb6)),
   /** float32 to int32, saturating; NaN gives 0. */
   truncate: unary<"v128", "v128">("v128", simd(0xf8)),
 };
 
+const LANE_F32 = simd(0x1f);
 export const f32x4 = {
   splat: unary<"f32", "v128">("v128", simd(0x13)),
-  lane: (a: V128, lane: number): F32 => value("f32", a.code + simd(0x1f) + bytes(lane)),
+  lane: (a: V128, lane: number): F32 => value("f32", a.code + LANE_F32 + unsigned(lane)),
   eq: v("v128", simd(0x41)),
   ne: v("v128", simd(0x42)),
   lt: v("v128", simd(0x43)),
@@ -155,14 +164,15 @@ export const f32x4 = {
   pmax: v("v128", simd(0xeb)),
   convert: unary<"v128", "v128">("v128", simd(0xfa)),
   /** a·b + c, rounded once or twice as the machine likes. Needs relaxed SIMD. */
-  relaxedMadd: (a: V128, b: V128, c: V128): V128 => value("v128", a.code + b.code + c.code + simd(0x105)),
+  relaxedMadd: ternary(simd(0x105)),
   /** c − a·b. Needs relaxed SIMD. */
-  relaxedNmadd: (a: V128, b: V128, c: V128): V128 => value("v128", a.code + b.code + c.code + simd(0x106)),
+  relaxedNmadd: ternary(simd(0x106)),
 };
 
+const LANE_F64 = simd(0x21);
 export const f64x2 = {
   splat: unary<"f64", "v128">("v128", simd(0x14)),
-  lane: (a: V128, lane: number): F64 => value("f64", a.code + simd(0x21) + bytes(lane)),
+  lane: (a: V128, lane: number): F64 => value("f64", a.code + LANE_F64 + unsigned(lane)),
   /** The two lowest float32 lanes as float64. */
   promoteLow: unary<"v128", "v128">("v128", simd(0x5f)),
   add: v("v128", simd(0xf0)),
