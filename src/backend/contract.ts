@@ -4,6 +4,7 @@
  * Only creating, compiling and reading are asynchronous; a run enqueues. Host data goes in and out as plain numbers in
  * row-major order; each backend stores them in its own precision.
  */
+import type { ProgramOptions } from "../program/lower.js";
 import type { Program, Variable } from "../program/program.js";
 
 /** Numbers as the host sees them. */
@@ -35,8 +36,11 @@ export interface Executable {
 
 export interface Session {
   readonly backend: Backend;
-  /** Compiles; variables that are new to the session are created and hold zeros. Throws when the plan is too large, with its figure. */
-  compile(program: Program): Promise<Executable>;
+  /**
+   * Compiles a program, or makes one of what is to be computed, for as many threads as the session has. Variables that
+   * are new to the session are created and hold zeros, or their `initial`. Throws when the plan is too large, with its figure.
+   */
+  compile(source: Program | ProgramOptions): Promise<Executable>;
   /** Copies numbers into a variable (all of its elements), from element `offset` on. A variable not seen yet is created. */
   write(variable: Variable, data: ArrayLike<number>, offset?: number): void;
   /** Copies a variable out, into `into` where given, else into a new array. */

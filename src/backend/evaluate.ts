@@ -1,7 +1,6 @@
 /** Computes tensors once: for checks, explanations and small scripts. */
 import type { Tensor } from "../graph/tensor.js";
 import { type Variable, variable } from "../graph/variable.js";
-import { lower } from "../program/lower.js";
 import type { Backend, HostArray } from "./contract.js";
 
 /** The values of `outputs`, row-major, with the variables of `feeds` holding the given numbers. */
@@ -17,7 +16,7 @@ export async function evaluate<K extends string>(
       variable: variable(name, outputs[name].shape, outputs[name].type),
       tensor: outputs[name],
     }));
-    const executable = await session.compile(lower({ name: "evaluate", results }));
+    const executable = await session.compile({ name: "evaluate", results });
     for (const [target, data] of feeds) session.write(target, data);
     executable.run();
     await executable.settled();

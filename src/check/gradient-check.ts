@@ -11,7 +11,6 @@ import { gradients } from "../graph/sweep.js";
 import { type Variable, variable } from "../graph/variable.js";
 import type { Layer } from "../layers/layer.js";
 import { createRng } from "../parameters/rng.js";
-import { lower } from "../program/lower.js";
 import type { Loss } from "../train/loss.js";
 import { createNetwork } from "../train/network.js";
 import { asLayer } from "./subject.js";
@@ -74,10 +73,11 @@ export async function gradientCheck(subject: Cell | Layer, options: GradientChec
       loss,
       wrt.map(({ tensor }) => tensor),
     );
-    const backward = await session.compile(
-      lower({ name: "gradients", results: derived.map((target, i) => ({ variable: target, tensor: slopes[i]! })) }),
-    );
-    const forward = await session.compile(lower({ name: "loss", results: [{ variable: value, tensor: loss }] }));
+    const backward = await session.compile({
+      name: "gradients",
+      results: derived.map((target, i) => ({ variable: target, tensor: slopes[i]! })),
+    });
+    const forward = await session.compile({ name: "loss", results: [{ variable: value, tensor: loss }] });
     for (const [target, data] of feeds) session.write(target, data);
     backward.run();
     const lossAt = (target: Variable, index: number, x: number): number => {

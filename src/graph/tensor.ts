@@ -34,7 +34,10 @@ export type OpName =
   | "stepInput"
   | "state"
   | "loop"
-  | "loopOutput";
+  | "loopOutput"
+  // made by program/shard.ts alone
+  | "ownRows"
+  | "allReduce";
 
 /** What an op knows beside its inputs; each op reads its own few. */
 export interface Attributes {
@@ -42,6 +45,8 @@ export interface Attributes {
   readonly value?: number;
   readonly shape?: Shape;
   readonly key?: number;
+  /** Of random numbers for some rows of the batch: as many as this, of so many. */
+  readonly batch?: { readonly rows: number; readonly of: number };
   readonly transposeA?: boolean;
   readonly transposeB?: boolean;
   readonly start?: number;

@@ -13,6 +13,14 @@ export interface Variable {
   readonly type: ElementType;
   /** What it holds when a session first meets it, row-major; zeros by default. */
   readonly initial?: ArrayLike<number>;
+  /** Whether its second to last dimension is the batch: threads share the work by these rows. */
+  readonly batch?: boolean;
 }
 
 export const variable = (name: string, shape: Shape, type: ElementType = "float"): Variable => ({ name, shape, type });
+
+/** As `variable`, of numbers for each row of the batch: [N, D] or [T, N, D]. */
+export const batchVariable = (name: string, shape: Shape, type: ElementType = "float"): Variable => ({
+  ...variable(name, shape, type),
+  batch: true,
+});

@@ -84,13 +84,27 @@ export function copyChain(places: Places, tensor: Tensor, to: View, label: strin
     const seed = places.view(places.representative(tensor.inputs[0]!));
     return { ...base, loads: [seed], code: [instruction(tensor, [0])], stores: store(1) };
   }
-  return { ...base, loads: [places.view(tensor)], code: [], stores: store(0) };
+  return moveChain(places.view(tensor), to, label, flush);
 }
+
+/** A chain that copies from view to view. */
+export const moveChain = (from: View, to: View, label: string, flush = false): Kernel & Chain => ({
+  kind: "chain",
+  rows: to.rows,
+  columns: to.columns,
+  loads: [from],
+  code: [],
+  stores: [{ value: 0, to, flush }],
+  label,
+});
 
 /** A chain's instruction for a pointwise tensor, on numbered arguments. */
 function instruction(tensor: Tensor, args: readonly number[]): Instruction {
   if (tensor.op === "constant") return { op: "constant", value: tensor.attributes.value! };
-  if (tensor.op === "random") return { op: "random", key: tensor.attributes.key!, seed: args[0]! };
+  if (tensor.op === "random") {
+    const { key, batch } = tensor.attributes;
+    return { op: "random", key: key!, seed: args[0]!, ...(batch ? { batch } : {}) };
+  }
   if (isPointwise(tensor.op)) return { op: tensor.op, args };
   throw new Error(`${tensor.label}: ${tensor.op} is not pointwise`);
 }

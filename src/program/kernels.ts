@@ -1,12 +1,12 @@
 /** The kernels of costly ops, one op each. */
 import { concatStart } from "../graph/ops/matrix.js";
-import { columnsOf, rowsOf } from "../graph/shape.js";
+import { columnsOf, rowsOf, sizeOf } from "../graph/shape.js";
 import type { Tensor } from "../graph/tensor.js";
-import { copyChain } from "./chains.js";
+import { copyChain, moveChain } from "./chains.js";
 import type { Kernel, Statement, View } from "./program.js";
 import { isLeaf } from "./schedule.js";
 import type { Storage } from "./storage.js";
-import { sameView } from "./views.js";
+import { asRowsOf, matrix, sameView } from "./views.js";
 
 /** Statements that compute `tensor`; `squaredInSum` are squares that a sum takes itself. */
 export function kernelsOf(tensor: Tensor, storage: Storage, squaredInSum: ReadonlySet<Tensor>): Statement[] {
@@ -87,18 +87,7 @@ export function kernelsOf(tensor: Tensor, storage: Storage, squaredInSum: Readon
         const from = input(0);
         const perStep = rowsOf(tensor.shape) / tensor.shape[0]!;
         const to = { ...out, offset: out.offset + attributes.start! * perStep * out.stride, rows: from.rows };
-        return [
-          { kind: "fill", value: 0, out, label },
-          {
-            kind: "chain",
-            rows: to.rows,
-            columns: to.columns,
-            loads: [from],
-            code: [],
-            stores: [{ value: 0, to, flush: false }],
-            label,
-          },
-        ];
+        return [{ kind: "fill", value: 0, out, label }, moveChain(from, to, label)];
       }
       case "concat":
         return tensor.inputs.flatMap((part, i) => {
@@ -106,6 +95,16 @@ export function kernelsOf(tensor: Tensor, storage: Storage, squaredInSum: Readon
           const to = { ...out, offset: out.offset + concatStart(tensor.inputs, i), columns: columnsOf(part.shape) };
           return !isLeaf(value) && sameView(storage.view(value), to) ? [] : [copyChain(storage, value, to, label)];
         });
+      case "allReduce": {
+        const from = input(0);
+        if (storage.isPartial(from)) return [{ kind: "allReduce", input: from, out, label }];
+        const partial = matrix(storage.buffer(label, sizeOf(tensor.shape), "float", "partial"), tensor);
+        return [moveChain(asRowsOf(from, partial), partial, label), { kind: "allReduce", input: partial, out, label }];
+      }
+      case "ownRows": {
+        const from = storage.partOf(tensor.inputs[0]!.attributes.variable!, tensor.shape);
+        return [moveChain(from, asRowsOf(out, from), label)];
+      }
       default:
         throw new Error(`${label}: no kernel for ${tensor.op}`);
     }

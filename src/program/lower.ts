@@ -10,15 +10,17 @@ import { varyingTensors } from "../graph/partition.js";
 import { columnsOf, rowsOf, sizeOf } from "../graph/shape.js";
 import { type LoopBody, Tensor } from "../graph/tensor.js";
 import type { Variable } from "../graph/variable.js";
-import { copyChain, fusedChain } from "./chains.js";
+import { copyChain, fusedChain, moveChain } from "./chains.js";
+import { reduceTogether, sharedOut } from "./collective.js";
 import { kernelsOf } from "./kernels.js";
 import { fewerPasses } from "./passes.js";
 import { planMemory } from "./plan.js";
-import type { Kernel, Program, Statement, View } from "./program.js";
+import type { Kernel, Program, Shard, Statement, View } from "./program.js";
 import { type Group, isAlias, isChained, isLeaf, isPartOfInput, schedule } from "./schedule.js";
+import { shardGraph } from "./shard.js";
 import { mergeEqual, reachable } from "./simplify.js";
 import { Storage } from "./storage.js";
-import { matrix, overTime, reshaped, sameView } from "./views.js";
+import { asRowsOf, matrix, overTime, sameView } from "./views.js";
 
 /** A variable that takes on a tensor's value. */
 export interface Assignment {
@@ -43,8 +45,13 @@ export function lower(options: ProgramOptions): Program {
   return assembled(readied(options));
 }
 
-/** Assignments made independent of one another, and the graph rewritten for fewer passes where not every value is looked at. */
-function readied({ results, commit = [], guards = [], ...options }: ProgramOptions): ReadiedProgram {
+/** Assignments made independent of one another, and the graph rewritten for fewer passes (but where every value is to be looked at). */
+function readied({
+  results,
+  commit = [],
+  guards = [],
+  ...options
+}: ProgramOptions): ProgramOptions & Pick<Required<ProgramOptions>, "commit" | "guards"> {
   const copied = commit.map(({ variable, tensor }) => ({ variable, tensor: ownCopy(tensor) }));
   const roots = [...[...results, ...copied].map(({ tensor }) => tensor), ...guards];
   const better = options.keep ? (tensor: Tensor) => tensor : fewerPasses(roots);
@@ -52,9 +59,25 @@ function readied({ results, commit = [], guards = [], ...options }: ProgramOptio
   return { ...options, results: results.map(assigned), commit: copied.map(assigned), guards: guards.map(better) };
 }
 
-type ReadiedProgram = ProgramOptions & Pick<Required<ProgramOptions>, "commit" | "guards">;
+/**
+ * As `lower`, for a worker that has some rows of the batch and meets others in all-reduces; the number of rows in
+ * variables marked `batch` is `shard.of`. Undefined where the computation cannot be shared by rows.
+ */
+export function lowerShard(program: ProgramOptions, shard: Shard): Program | undefined {
+  const { commit, results, guards, ...options } = readied(program);
+  const roots = [...results, ...commit].map(({ tensor }) => tensor);
+  const local = shardGraph([...roots, ...guards], shard);
+  if (!local) return undefined;
+  const assigned = ({ variable, tensor }: Assignment): Assignment => ({ variable, tensor: local.of(tensor) });
+  const made = { results: results.map(assigned), commit: commit.map(assigned), guards: guards.map(local.of) };
+  return { ...assembled({ ...options, ...made }, local.whole), shard };
+}
 
-function assembled({ name, results, commit: assignments, guards, keep = false }: ReadiedProgram): Program {
+/** `whole`, where workers share the batch: the tensors that are the same for all of them. */
+function assembled(
+  { name, results, commit: assignments = [], guards = [], keep = false }: ProgramOptions,
+  whole?: ReadonlySet<Tensor>,
+): Program {
   const wanted = [...results, ...assignments].map(({ tensor }) => tensor);
   const representative = mergeEqual([...wanted, ...guards]);
   const everything = reachable([...wanted, ...guards], representative);
@@ -67,8 +90,14 @@ function assembled({ name, results, commit: assignments, guards, keep = false }:
     ...guards,
     ...late.flatMap((tensor) => tensor.inputs.filter((input) => ofCompute.has(representative(input)))),
   ]);
-  const compute = lowering.section(early, results);
-  const finish = lowering.section(late, assignments);
+  const reduced = new Set(
+    everything.filter(({ op }) => op === "allReduce").map((tensor) => storage.sourceOf(tensor.inputs[0]!)),
+  );
+  storage.kindOf = (tensor) => (tensor.op === "allReduce" ? "common" : reduced.has(tensor) ? "partial" : "temporary");
+  const compute = reduceTogether(lowering.section(early, results));
+  if (whole) storage.kindOf = (tensor) => (whole.has(tensor) ? "common" : "temporary");
+  const updates = lowering.section(late, assignments, whole);
+  const finish = whole ? sharedOut(reduceTogether(updates), storage.buffers) : updates;
   const guardViews = guards.map((guard) => storage.view(representative(guard)));
   const plan = planMemory(storage.buffers, [...compute, ...guardViews.map(readGuard), ...finish], keep);
   return { name, buffers: storage.buffers, compute, guards: guardViews, commit: finish, plan };
@@ -123,20 +152,29 @@ class Lowering {
   }
 
   /** Statements for a section of the program, ending with its assignments. */
-  section(tensors: readonly Tensor[], assignments: readonly Assignment[]): Statement[] {
-    const groups = this.groups(tensors);
+  /** Tensors `apart` from the others are not computed together with them. */
+  section(
+    tensors: readonly Tensor[],
+    assignments: readonly Assignment[],
+    apart: ReadonlySet<Tensor> = new Set(),
+  ): Statement[] {
+    const groups = this.groups(tensors, apart);
     const statements = this.level(tensors, groups, this.assignedHomes(assignments, tensors, groups));
     for (const { variable, tensor } of assignments) {
-      const to = reshaped(this.storage.variableView(variable), tensor);
+      const to = this.storage.partOf(variable, tensor.shape);
       const value = this.storage.representative(tensor);
-      if (isLeaf(value) || !sameView(this.storage.view(value), to))
-        statements.push(copyChain(this.storage, value, to, `${variable.name}: copy`, true));
+      const label = `${variable.name}: copy`;
+      if (isLeaf(value)) statements.push(copyChain(this.storage, value, to, label, true));
+      else {
+        const from = this.storage.view(value);
+        if (!sameView(from, to)) statements.push(moveChain(asRowsOf(from, to), to, label, true));
+      }
     }
     return statements;
   }
 
-  private groups(tensors: readonly Tensor[]): Group[] {
-    return schedule(tensors, this.storage.representative, this.absorbed(tensors));
+  private groups(tensors: readonly Tensor[], apart?: ReadonlySet<Tensor>): Group[] {
+    return schedule(tensors, this.storage.representative, this.absorbed(tensors), apart);
   }
 
   /** Squares that only a sum over everything reads are squared there. */
@@ -176,8 +214,10 @@ class Lowering {
       const value = this.storage.representative(tensor);
       if (!here.has(value) || isAlias(value) || isLeaf(value) || homes.has(value)) continue;
       const isOld = (source: Tensor): boolean => source.op === "variable" && source.attributes.variable === variable;
-      if (this.readBeforeWritten(isOld, value, tensors, groups))
-        homes.set(value, reshaped(this.storage.variableView(variable), value));
+      if (this.readBeforeWritten(isOld, value, tensors, groups)) {
+        const home = this.storage.partOf(variable, value.shape);
+        if (home.rows === rowsOf(value.shape)) homes.set(value, home);
+      }
     }
     return homes;
   }
@@ -220,6 +260,7 @@ class Lowering {
       const whole = this.storage.view(tensor);
       tensor.inputs.forEach((input, i) => {
         const part = this.storage.representative(input);
+        if (part.op === "allReduce") return; // writes contiguous memory
         if (!here.has(part) || isAlias(part) || isLeaf(part) || absorbed.has(part) || this.storage.isSettled(part))
           return;
         this.storage.settle(part, {

@@ -9,6 +9,12 @@ import type { ElementType, Variable } from "../graph/variable.js";
 
 export type { ElementType, Variable } from "../graph/variable.js";
 
+/** A worker's part of the batch: `rows` of its `of` rows. */
+export interface Shard {
+  readonly rows: number;
+  readonly of: number;
+}
+
 /** A contiguous piece of memory. */
 export interface Buffer {
   readonly id: number;
@@ -20,8 +26,10 @@ export interface Buffer {
   /**
    * Who decides its lifetime. "variable": outlives the program and is shared between programs of one session (weights,
    * optimiser state, carried state, inputs, results that are read back); "temporary": planned, shares memory.
+   * Where several workers share the batch, each has its own temporaries. "partial": one for each worker, for an
+   * all-reduce to read; "common": one for all of them.
    */
-  readonly kind: "variable" | "temporary";
+  readonly kind: "variable" | "temporary" | "partial" | "common";
   /** The session's variable behind it (kind "variable" only). */
   readonly variable?: Variable;
 }
@@ -39,6 +47,8 @@ export interface View {
   readonly stride: number;
   /** Elements from one loop index to the next; 0 for what does not change with time. */
   readonly step: number;
+  /** Of the worker's own rows in memory that all share: it begins this many elements later for each row before them. */
+  readonly perRow?: number;
 }
 
 /**
@@ -51,8 +61,9 @@ export type Instruction =
   /**
    * A uniform random number in [0, 1) from the counter-based generator of `graph/random.ts`: counter = element index
    * (t·rows + r)·columns + c, key = hash of `key` and the index-typed scalar load `seed` (an argument number).
+   * With `batch` the chain has a worker's rows of the batch, and r counts through all of the batch's rows.
    */
-  | { readonly op: "random"; readonly key: number; readonly seed: number };
+  | { readonly op: "random"; readonly key: number; readonly seed: number; readonly batch?: Shard };
 
 /** A fused pointwise chain over rows × columns: loads, instructions, stores, all for one element at a time. */
 export interface Chain {
@@ -155,6 +166,18 @@ export interface Fill {
   readonly out: View;
 }
 
+/** out = Σ over the workers of their inputs (kind "partial"), in their order. All wait for one another before and after. */
+export interface AllReduce {
+  readonly kind: "allReduce";
+  readonly input: View;
+  readonly out: View;
+}
+
+/** All workers wait for one another. */
+export interface Barrier {
+  readonly kind: "barrier";
+}
+
 /** The time loop: `body` for t = 0 … steps−1, or steps−1 … 0 in reverse. Loops do not nest. */
 export interface Loop {
   readonly kind: "loop";
@@ -164,13 +187,30 @@ export interface Loop {
   readonly body: readonly Kernel[];
 }
 
-/** What may stand in a loop. */
-export type Kernel = (Chain | Product | Reduce | Softmax | CrossEntropy | Gather | Scatter | Transpose | Fill) & {
+/** What may stand in a loop (all-reduces and barriers only outside of one). */
+export type Kernel = (
+  | Chain
+  | Product
+  | Reduce
+  | Softmax
+  | CrossEntropy
+  | Gather
+  | Scatter
+  | Transpose
+  | Fill
+  | AllReduce
+  | Barrier
+) & {
   /** Which layer and op it came from, for errors and profiles: "recurrent.l0: gates". */
   readonly label: string;
+  /**
+   * Which of the workers that share a batch do it: every one on memory of its own (undefined), each on its range of the
+   * elements (a chain over contiguous memory), or the first one alone.
+   */
+  readonly by?: "ranges" | "first";
 };
 
-export type Statement = Kernel | (Loop & { readonly label: string });
+export type Statement = Kernel | (Loop & { readonly label: string; readonly by?: "first" });
 
 export interface Program {
   readonly name: string;
@@ -181,6 +221,8 @@ export interface Program {
   readonly guards: readonly View[];
   /** The writes to weights, moments and carried state; skipped as a whole when a guard is not finite. */
   readonly commit: readonly Statement[];
+  /** Where workers share a batch: the rows that this program is for. */
+  readonly shard?: Shard;
   /** The plan: where each temporary buffer lies in one arena, in elements, and the arena's size. */
   readonly plan: MemoryPlan;
 }
@@ -214,12 +256,16 @@ export function reads(kernel: Kernel): readonly View[] {
       return [kernel.table, kernel.index];
     case "scatter":
       return [kernel.input, kernel.index];
+    case "allReduce":
+      return [kernel.input];
     case "fill":
+    case "barrier":
       return [];
   }
 }
 
 /** The views a kernel writes. */
 export function writes(kernel: Kernel): readonly View[] {
+  if (kernel.kind === "barrier") return [];
   return kernel.kind === "chain" ? kernel.stores.map((store) => store.to) : [kernel.out];
 }

@@ -29,11 +29,15 @@ export const isLeaf = (tensor: Tensor): boolean => tensor.op === "constant" || t
 
 export type Representative = (tensor: Tensor) => Tensor;
 
-/** Groups `tensors` (in topological order, without repetition). `absorbed` ones are computed inside their only user. */
+/**
+ * Groups `tensors` (in topological order, without repetition). `absorbed` ones are computed inside their only user;
+ * no chain holds both tensors that are `apart` and others.
+ */
 export function schedule(
   tensors: readonly Tensor[],
   representative: Representative,
   absorbed: ReadonlySet<Tensor>,
+  apart: ReadonlySet<Tensor> = new Set(),
 ): Group[] {
   const groups: Group[] = [];
   const groupOf = new Map<Tensor, number>();
@@ -71,6 +75,7 @@ export function schedule(
     for (; at < groups.length; at++) {
       const group = groups[at]!;
       if (group.kind !== "chain" || group.rows !== rows || group.columns !== columns) continue;
+      if (group.tensors.some((other) => apart.has(other) !== apart.has(tensor))) continue;
       if (group.tensors.length > 0 && sizes[at]!.size + inputs.length + 1 > largestChain) continue;
       if (samePeriod([...group.tensors, tensor], rows, representative)) break;
     }

@@ -6,16 +6,24 @@ export function matrix(buffer: number, { shape }: { readonly shape: Shape }): Vi
   return { buffer, offset: 0, rows: rowsOf(shape), columns: columnsOf(shape), stride: columnsOf(shape), step: 0 };
 }
 
+/** A contiguous view as rows of the same length as `like`'s. */
+export function asRowsOf(view: View, like: View): View {
+  if (view.rows === like.rows) return view;
+  if (view.rows > 1 && view.stride !== view.columns) throw new Error("a strided view cannot be reshaped");
+  return { ...view, rows: like.rows, columns: like.columns, stride: like.columns };
+}
+
 export const sameView = (a: View, b: View): boolean =>
   a.buffer === b.buffer &&
   a.offset === b.offset &&
   a.rows === b.rows &&
   a.columns === b.columns &&
   a.stride === b.stride &&
-  a.step === b.step;
+  a.step === b.step &&
+  a.perRow === b.perRow;
 
 export const viewKey = (view: View): string =>
-  `${view.buffer} ${view.offset} ${view.rows} ${view.columns} ${view.stride} ${view.step}`;
+  `${view.buffer} ${view.offset} ${view.rows} ${view.columns} ${view.stride} ${view.step} ${view.perRow ?? 0}`;
 
 /** A contiguous view under the rows and columns of `shape`. */
 export function reshaped(view: View, { shape }: { readonly shape: Shape }): View {

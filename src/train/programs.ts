@@ -4,7 +4,7 @@ import { current, select, sliceRows, stopGradient } from "../graph/language.js";
 import { type Shape, sameShape, showShape } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
 import type { Tensor } from "../graph/tensor.js";
-import { type ElementType, type Variable, variable } from "../graph/variable.js";
+import { batchVariable, type ElementType, type Variable, variable } from "../graph/variable.js";
 import type { Assignment, ProgramOptions } from "../program/lower.js";
 import type { BatchSource } from "./data.js";
 import type { Loss } from "./loss.js";
@@ -61,12 +61,12 @@ const rowsOfBatch = (shape: Shape): number => shape[shape.length - 2]!;
 function forward({ network, loss, variables, shapes, training, window, states }: ForwardOptions): Forward {
   const { inputShape, inputType, carries, masked } = shapes;
   const rows = rowsOfBatch(inputShape);
-  const input = variable("input", inputShape, inputType);
-  const mask = masked ? variable("mask", [inputShape[0]!, rows, 1]) : undefined;
-  const reset = variable("reset", [rows, 1]);
+  const input = batchVariable("input", inputShape, inputType);
+  const mask = masked ? batchVariable("mask", [inputShape[0]!, rows, 1]) : undefined;
+  const reset = batchVariable("reset", [rows, 1]);
   const carriedState = (name: string, start: Tensor): Tensor => {
     if (!carries) return start;
-    const state = states.get(name) ?? variable(`state ${name}`, start.shape);
+    const state = states.get(name) ?? batchVariable(`state ${name}`, start.shape);
     states.set(name, state);
     return select(current(reset), start, current(state));
   };
@@ -100,7 +100,7 @@ function forward({ network, loss, variables, shapes, training, window, states }:
     if (!piece.counts) continue;
     const wanted = loss.target(trace.output.shape);
     const over = whole || wanted.shape.length < 3 ? wanted.shape : [steps, ...wanted.shape.slice(1)];
-    target ??= variable("target", over, wanted.type);
+    target ??= batchVariable("target", over, wanted.type);
     const timed = mask && trace.output.shape.length === 3 ? part(current(mask)) : undefined;
     const mean = loss.apply(
       trace.output,
@@ -184,9 +184,9 @@ export interface PredictionStep {
 /** Prediction: the model's output; the state is carried on where asked for. */
 export function predictionStep(network: Network, variables: TrainerVariables, shapes: Shapes): PredictionStep {
   const rows = rowsOfBatch(shapes.inputShape);
-  const input = variable("input", shapes.inputShape, shapes.inputType);
-  const mask = shapes.masked ? variable("mask", [shapes.inputShape[0]!, rows, 1]) : undefined;
-  const reset = variable("reset", [rows, 1]);
+  const input = batchVariable("input", shapes.inputShape, shapes.inputType);
+  const mask = shapes.masked ? batchVariable("mask", [shapes.inputShape[0]!, rows, 1]) : undefined;
+  const reset = batchVariable("reset", [rows, 1]);
   const states = new Map<string, Variable>();
   const trace = network.trace(current(input), {
     training: false,
@@ -194,12 +194,12 @@ export function predictionStep(network: Network, variables: TrainerVariables, sh
     mask: mask && current(mask),
     state: (name, start) => {
       if (!shapes.carries) return start;
-      const state = variable(`state ${name}`, start.shape);
+      const state = batchVariable(`state ${name}`, start.shape);
       states.set(name, state);
       return select(current(reset), start, current(state));
     },
   });
-  const output = variable("output", trace.output.shape);
+  const output = batchVariable("output", trace.output.shape);
   const commit = shapes.carries
     ? [...trace.finals].map(([name, tensor]) => ({ variable: states.get(name)!, tensor }))
     : [];

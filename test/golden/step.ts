@@ -4,9 +4,9 @@ import { current } from "../../src/graph/language.js";
 import { type Shape, sizeOf } from "../../src/graph/shape.js";
 import { gradients } from "../../src/graph/sweep.js";
 import type { Tensor } from "../../src/graph/tensor.js";
-import { type Variable, variable } from "../../src/graph/variable.js";
+import { batchVariable, type Variable, variable } from "../../src/graph/variable.js";
 import type { Context } from "../../src/layers/layer.js";
-import { type Assignment, lower } from "../../src/program/lower.js";
+import type { Assignment } from "../../src/program/lower.js";
 import { clipByNorm, clipByValue, globalNorm } from "../../src/train/clip.js";
 import type { Loss } from "../../src/train/loss.js";
 import type { Optimizer } from "../../src/train/optimizer.js";
@@ -43,14 +43,14 @@ export async function createStep(session: Session, options: StepOptions): Promis
       return weights.at(-1)!;
     },
     state(name, shape) {
-      const made = variable(name, shape);
+      const made = batchVariable(name, shape);
       states.set(name, made);
       return current(made);
     },
     carry: (name, tensor) => void commit.push({ variable: states.get(name)!, tensor }),
   });
 
-  const [input, target] = [variable("input", shape, "index"), variable("target", shape, "index")];
+  const [input, target] = [batchVariable("input", shape, "index"), batchVariable("target", shape, "index")];
   const mean = loss.apply(model(current(input), context), current(target));
   const raw = gradients(mean, weights);
   const bounded = clip.value === undefined ? raw : clipByValue(raw, clip.value);
@@ -80,7 +80,7 @@ export async function createStep(session: Session, options: StepOptions): Promis
     { variable: lossResult, tensor: mean },
     { variable: normResult, tensor: norm },
   ];
-  const executable = await session.compile(lower({ name: "step", results, commit, guards: [mean, norm] }));
+  const executable = await session.compile({ name: "step", results, commit, guards: [mean, norm] });
   let update = 0;
   return {
     parameters,

@@ -1,5 +1,6 @@
 /** The reference backend: float64, slow and obvious. Every buffer has memory of its own, so no plan can spoil a value. */
 import { sizeOf } from "../../graph/shape.js";
+import { lower } from "../../program/lower.js";
 import type { Program, Statement, Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
 import { runKernel } from "./kernels.js";
@@ -40,8 +41,9 @@ function createSession(backend: Backend): Session {
   const bytes = (): number => [...variables.values()].reduce((sum, data) => sum + data.byteLength, 0);
   return {
     backend,
-    async compile(program) {
+    async compile(source) {
       alive();
+      const program = "compute" in source ? source : lower(source);
       const memory = program.buffers.map((buffer) =>
         buffer.variable ? memoryOf(buffer.variable) : new Float64Array(buffer.size),
       );

@@ -67,6 +67,9 @@ export function runKernel(kernel: Kernel, memory: readonly Float64Array[], t: nu
       each(out, (r, c) => out.set(r, c, kernel.value));
       break;
     }
+    case "allReduce":
+    case "barrier":
+      throw new Error(`${kernel.label}: the reference backend is one thread`);
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { bytes, type Code, section, text, toBytes, unsigned, vector } from "./encoding.js";
 import {
+  atomics,
   type F32,
   f32x4,
   type I32,
@@ -47,6 +48,10 @@ export interface FunctionBuilder {
   store(address: I32, value: V128, offset?: number, lanes?: number): void;
   /** Stores one lane. */
   storeLane(address: I32, value: V128, lane: number, offset?: number): void;
+  /** Stores so that other threads see all of what was stored before. */
+  storeAtomic(address: I32, value: I32): void;
+  /** Computes a value for its effect. */
+  drop(value: Value<ValueType>): void;
   call(target: FunctionRef, ...parameters: Value<ValueType>[]): void;
   if(condition: I32, then: () => void, otherwise?: () => void): void;
   /** Runs the body, and again for as long as the condition it returns is not 0. */
@@ -160,6 +165,8 @@ function createFunction(parameters: readonly ValueType[], options: ModuleOptions
       if (lanes % 2 === 1) builder.storeLane(address, local, lanes - 1, offset + 4 * (lanes - 1));
     },
     storeLane: (address, value, lane, offset = 0) => store(bytes(0xfd, 0x5a), address, value, offset, bytes(lane)),
+    storeAtomic: (address, value) => emit(atomics.storeCode(address, value)),
+    drop: (value) => emit(value.code + bytes(0x1a)),
     call: (target, ...values) =>
       emit(values.map((value) => value.code).join("") + bytes(0x10) + unsigned(target.index)),
     if(condition, then, otherwise) {

@@ -5,7 +5,7 @@
  * Views that move together (same buffer, stride and step) share one pointer and differ by constant offsets, so that the
  * four gates of an LSTM cost one address.
  */
-import type { Chain, Instruction, View } from "../../program/program.js";
+import type { Chain, Instruction, Shard, View } from "../../program/program.js";
 import type { FunctionBuilder } from "./assembler.js";
 import {
   type Argument,
@@ -25,6 +25,7 @@ import {
 } from "./emission.js";
 import { f32x4, type I32, i32, i32x4, plus, type V128, v128 } from "./instructions.js";
 import { evaluate, floatLanes, keyLanes, type Lanes, mixLanes, type RandomSource } from "./pointwise.js";
+import { forRange } from "./team.js";
 
 /** How a view moves from one row of the chain to the next. */
 type Rows = "each" | "once" | "period";
@@ -58,15 +59,17 @@ function layoutOf(chain: Chain): Layout {
   const scalar = (view: View): boolean => view.rows === 1 && view.columns === 1;
   const full = (view: View): boolean => view.rows === chain.rows && view.columns === chain.columns;
   const stores = chain.stores.map((store) => store.to);
+  const batch = batchOf(chain);
   const flat =
-    chain.rows === 1 || [...chain.loads, ...stores].every((view) => (full(view) && isDense(view)) || scalar(view));
+    (!batch || batch.rows === chain.rows) &&
+    (chain.rows === 1 || [...chain.loads, ...stores].every((view) => (full(view) && isDense(view)) || scalar(view)));
   const rows = flat ? 1 : chain.rows;
   const columns = flat ? chain.rows * chain.columns : chain.columns;
   const groups = new Map<string, Group>();
   const access = (view: View): Access => {
     const moves: Rows = flat || view.rows === 1 ? "once" : view.rows === chain.rows ? "each" : "period";
     const splat = columns > 1 && view.columns === 1 && !(flat && full(view));
-    const key = [view.buffer, view.step, moves, moves === "once" ? 0 : view.stride, view.rows].join();
+    const key = [view.buffer, view.step, moves, moves === "once" ? 0 : view.stride, view.rows, view.perRow].join();
     let group = groups.get(key);
     if (!group) {
       group = { rows: moves, stride: view.stride, period: view.rows, base: view };
@@ -88,16 +91,25 @@ function countUses(chain: Chain): number[] {
   return uses;
 }
 
-export function emitChain(emission: Emission, chain: Chain, label: string): Call {
+/** Where a chain of random numbers has a worker's rows: how many, of how many. */
+const batchOf = (chain: Chain): Shard | undefined =>
+  chain.code.flatMap((instruction) => (instruction.op === "random" ? (instruction.batch ?? []) : []))[0];
+
+/** `ranges`: each worker does its part of the elements. */
+export function emitChain(emission: Emission, chain: Chain, label: string, ranges = false): Call {
   const layout = layoutOf(chain);
-  const randoms = chain.code.filter((instruction) => instruction.op === "random");
   const parameters: Argument[] = layout.groups.map((group) => viewArgument(group.base));
-  if (randoms.length > 0) parameters.push({ kind: "counter", perStep: chain.rows * chain.columns });
+  if (chain.code.some(({ op }) => op === "random")) {
+    const { rows, of } = batchOf(chain) ?? { rows: 1, of: 1 };
+    const perRow = rows < of ? chain.columns : 0;
+    parameters.push({ kind: "counter", perStep: (chain.rows / rows) * of * chain.columns, perRow });
+  }
+  if (ranges) parameters.push({ kind: "worker" });
   const target = emission.module.function(
     label,
     parameters.map(() => "i32" as const),
     undefined,
-    (f, ...pointers) => emitBody(f, emission, chain, layout, pointers),
+    (f, ...pointers) => emitBody(f, emission, chain, layout, pointers, ranges ? pointers.at(-1) : undefined),
   );
   return { target, parameters };
 }
@@ -108,6 +120,7 @@ function emitBody(
   chain: Chain,
   layout: Layout,
   parameters: readonly Pointer[],
+  worker: Pointer | undefined,
 ): void {
   const uses = countUses(chain);
   const start = new Map(layout.groups.map((group, i) => [group, parameters[i]!]));
@@ -116,7 +129,9 @@ function emitBody(
   );
   const offsetOf = ({ view, group }: Access): number => (view.offset - group.base.offset) * BYTES;
   const isIndex = ({ view }: Access): boolean => emission.typeOf(view) === "index";
-  const asFloat = (access: Access, x: V128): V128 => (isIndex(access) ? f32x4.convert(x) : x);
+  // Whole numbers that are only copied stay as they are: a float would lose those above 2²⁴.
+  const copiesIndices = chain.code.length === 0 && [...layout.loads, ...layout.stores].every(isIndex);
+  const asFloat = (access: Access, x: V128): V128 => (isIndex(access) && !copiesIndices ? f32x4.convert(x) : x);
   const loaded = (access: Access, x: V128): Lanes => {
     const local = f.let(asFloat(access, x));
     return floatLanes(f, () => local, { float: () => local });
@@ -136,14 +151,23 @@ function emitBody(
     keys.set(instruction, keyLanes(f, i32.load(pointers.get(seed.group)!, offsetOf(seed)), instruction.key));
   }
   // The number of the row's first element.
-  const counter = keys.size > 0 ? moving(f, parameters.at(-1)!) : undefined;
+  const counter = keys.size > 0 ? moving(f, parameters[layout.groups.length]!) : undefined;
   const lane = keys.size > 0 ? f.let(v128.const([0, 1, 2, 3])) : undefined;
   const periods = layout.groups.filter((group) => group.rows === "period");
   const untilWrap = periods.length > 0 ? f.let(i32.const(periods[0]!.period)) : undefined;
 
+  const batch = batchOf(chain);
+  const untilNextStep = batch && layout.rows > batch.rows ? f.let(i32.const(batch.rows)) : undefined;
+  const forElements = (body: Parameters<typeof forColumns>[2]): void =>
+    worker
+      ? forRange(f, { count: layout.columns, workers: emission.workers, worker }, (offset, lanes) =>
+          body(offset, 0, lanes),
+        )
+      : forColumns(f, layout.columns, body);
+
   times(f, layout.rows, () => {
     const inRow = layout.loads.map((access, i) => fixed[i] ?? (access.splat ? splatLoad(access) : undefined));
-    forColumns(f, layout.columns, (offset, constant, lanes) => {
+    forElements((offset, constant, lanes) => {
       const addresses = new Map(layout.groups.map((group) => [group, f.let(at(pointers.get(group)!, offset))]));
       const loads = layout.loads.map((access, i) => {
         const known = inRow[i];
@@ -154,13 +178,13 @@ function emitBody(
       const values = evaluate(f, loads, chain.code, uses, random);
       const results = chain.stores.map((store) => {
         const x = values[store.value]!.float();
-        return store.flush ? f.let(flushed(f, x)) : x;
+        return store.flush && !copiesIndices ? f.let(flushed(f, x)) : x;
       });
       layout.stores.forEach((access, i) => {
         const x = results[i]!;
         f.store(
           addresses.get(access.group)!,
-          isIndex(access) ? i32x4.truncate(x) : x,
+          isIndex(access) && !copiesIndices ? i32x4.truncate(x) : x,
           offsetOf(access) + constant,
           lanes,
         );
@@ -170,6 +194,14 @@ function emitBody(
     for (const group of layout.groups)
       if (group.rows !== "once") advance(f, pointers.get(group)!, group.stride * BYTES);
     if (counter) f.set(counter, plus(counter, layout.columns));
+    if (counter && untilNextStep && batch) {
+      // The rows of other workers lie between one step's and the next's.
+      f.set(untilNextStep, plus(untilNextStep, -1));
+      f.if(i32.eqz(untilNextStep), () => {
+        f.set(untilNextStep, i32.const(batch.rows));
+        f.set(counter, plus(counter, (batch.of - batch.rows) * layout.columns));
+      });
+    }
     if (untilWrap) {
       f.set(untilWrap, plus(untilWrap, -1));
       f.if(i32.eqz(untilWrap), () => {

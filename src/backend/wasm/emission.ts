@@ -13,8 +13,13 @@ export type Pointer = Local<"i32">;
 export type Argument =
   /** The address of the view's first element at t. */
   | { readonly kind: "view"; readonly view: View }
-  /** t times a number. */
-  | { readonly kind: "counter"; readonly perStep: number }
+  /** t times a number, and another number for each row of the batch before the worker's own. */
+  | { readonly kind: "counter"; readonly perStep: number; readonly perRow?: number }
+  /** The number of the worker. */
+  | { readonly kind: "worker" }
+  /** The address of the view's first element in the first worker's copy of it, and the bytes from copy to copy. */
+  | { readonly kind: "partials"; readonly view: View }
+  | { readonly kind: "partialBytes" }
   /** The address of scratch memory. */
   | { readonly kind: "scratch"; readonly scratch: Scratch };
 
@@ -31,6 +36,8 @@ export interface Call {
 
 export interface Emission {
   readonly module: ModuleBuilder;
+  /** That run the program together, each on its rows. */
+  readonly workers: number;
   typeOf(view: View): ElementType;
   scratch(bytes: number, lifetime: Scratch["lifetime"]): Scratch;
 }

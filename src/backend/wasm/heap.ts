@@ -28,8 +28,9 @@ export interface Heap {
 
 const mebibytes = (bytes: number): string => (bytes / MIB).toFixed(bytes < 10 * MIB ? 1 : 0);
 
-export function createHeap(): Heap {
-  const memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES });
+/** `shared`: for threads. */
+export function createHeap(shared: boolean): Heap {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared });
   const constants = new Map<number, number>();
   let nextConstant = 0;
   let constantsEnd = 0;

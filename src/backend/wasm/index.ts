@@ -4,6 +4,7 @@
  */
 import { UserError } from "../../errors.js";
 import type { Backend } from "../contract.js";
+import { noSharedMemory, processors } from "./crew.js";
 import { hasRelaxedSimd, hasSimd } from "./features.js";
 import { type CompileModule, createWasmSession, type WasmSession } from "./session.js";
 
@@ -18,6 +19,12 @@ export interface WasmOptions {
    * what proves busy, so the first steps are slow; `compileOptimized` of flags-node.ts has it optimise at once.
    */
   readonly compile?: CompileModule;
+  /**
+   * Threads that share a program, each with its rows of the batch; "auto" (default): as many as there are processors, at
+   * most 8. Results are the same from run to run for one number of threads. Small programs, and those that mix the rows
+   * of a batch, run on one. Threads need shared memory: a page must be cross-origin isolated.
+   */
+  readonly threads?: number | "auto";
   /** Measures the time of each kernel (and slows the run a little); see the session's `profile()`. */
   readonly profile?: boolean;
 }
@@ -35,10 +42,26 @@ export function wasm(options: WasmOptions = {}): WasmBackend {
     async createSession() {
       if (!hasSimd()) throw new UserError("the wasm backend needs WebAssembly SIMD, which this engine does not have");
       const relaxed = options.relaxedSimd !== "off" && hasRelaxedSimd();
-      return createWasmSession(backend, { relaxed, profile: options.profile, compile: options.compile });
+      const { profile, compile } = options;
+      return createWasmSession(backend, { relaxed, threads: threadsFor(options.threads), profile, compile });
     },
   };
   return backend;
+}
+
+/** More than this rarely pays for one batch. */
+const MOST_THREADS = 8;
+let said = false;
+
+function threadsFor(wanted: WasmOptions["threads"] = "auto"): number {
+  if (wanted !== "auto" && (!Number.isInteger(wanted) || wanted < 1))
+    throw new UserError(`threads must be "auto" or a whole number of at least 1, not ${String(wanted)}`);
+  const threads = wanted === "auto" ? Math.min(processors(), MOST_THREADS) : wanted;
+  const missing = threads > 1 ? noSharedMemory() : undefined;
+  if (missing === undefined) return threads;
+  if (!said) console.warn(`throughtime: one thread instead of ${threads}: ${missing}`);
+  said = true;
+  return 1;
 }
 
 export type { CompileModule, ProfileEntry, WasmSession } from "./session.js";

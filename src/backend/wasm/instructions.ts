@@ -48,6 +48,7 @@ export const i32 = {
   ne: i("i32", bytes(0x47)),
   ltS: i("i32", bytes(0x48)),
   ltU: i("i32", bytes(0x49)),
+  gtS: i("i32", bytes(0x4a)),
   gtU: i("i32", bytes(0x4b)),
   geU: i("i32", bytes(0x4f)),
   add: i("i32", bytes(0x6a)),
@@ -59,6 +60,25 @@ export const i32 = {
   shl: i("i32", bytes(0x74)),
   shrU: i("i32", bytes(0x76)),
 };
+
+/** An instruction of the atomic set: prefix 0xfe and its number. The alignment is not a hint there. */
+const atomic = (opcode: number): Code => bytes(0xfe, opcode, 2, 0);
+export const atomics = {
+  load: unary<"i32", "i32">("i32", atomic(0x10)),
+  /** Adds, and gives what was there before. */
+  add: (address: I32, n: I32): I32 => value("i32", address.code + n.code + atomic(0x1e)),
+  /** Sleeps while the number at `address` is `expected`, until it is notified. */
+  wait: (address: I32, expected: I32): I32 =>
+    value("i32", address.code + expected.code + bytes(0x42) + signed(-1) + atomic(0x01)),
+  /** Wakes up to `count` sleepers. */
+  notify: (address: I32, count: I32): I32 => value("i32", address.code + count.code + atomic(0x00)),
+  /** Code that leaves nothing on the stack. */
+  storeCode: (address: I32, n: I32): Code => address.code + n.code + atomic(0x17),
+};
+
+/** a where the condition is not 0, else b. */
+export const choose = (condition: I32, a: I32, b: I32): I32 =>
+  value("i32", a.code + b.code + condition.code + bytes(0x1b));
 
 /** `base + bytes`, without an addition of nothing. */
 export const plus = (base: I32, bytes: number): I32 => (bytes === 0 ? base : i32.add(base, i32.const(bytes)));

@@ -4,31 +4,46 @@
  * when a guard was not finite and nothing was committed.
  */
 import type { ElementType, Kernel, Loop, Program, Statement, View } from "../../program/program.js";
-import { reads, writes } from "../../program/program.js";
+import { writes } from "../../program/program.js";
 import { type ConstantAddress, createModule, type FunctionBuilder, type FunctionRef, type Local } from "./assembler.js";
+import { checkBounds } from "./bounds.js";
 import { emitChain } from "./chain.js";
 import { type Argument, BYTES, type Call, type Emission, type Scratch } from "./emission.js";
-import { f32, type I32, i32 } from "./instructions.js";
+import { f32, type I32, i32, plus } from "./instructions.js";
 import { emitFill, emitGather, emitScatter, emitTranspose } from "./moves.js";
 import { emitProduct } from "./products.js";
 import { emitReduce } from "./reduce.js";
 import { emitCrossEntropy, emitSoftmax } from "./softmax.js";
+import { emitAllReduce, emitBarrier, type Team } from "./team.js";
 
 export interface ModuleRequest {
   readonly program: Program;
   readonly relaxed: boolean;
-  readonly shared?: boolean;
+  readonly shared: boolean;
+  /** The workers that run the program, each on its rows, where there are several. */
+  readonly team?: Team | undefined;
   /** Calls the imported `mark` behind every kernel, with its number in `labels`. */
-  readonly profile?: boolean;
+  readonly profile?: boolean | undefined;
   readonly constantAddress: ConstantAddress;
   /** Addresses of the buffers of kind "variable". */
   readonly variableAddress: (buffer: number) => number;
-  /** Memory for temporaries and scratch, asked for once, when the size is known. Bytes in, an address out. */
-  readonly arena: (bytes: number) => number;
+}
+
+/** What the exported `run` takes, in this order; each worker's own. */
+export interface RunParameters {
+  readonly worker: number;
+  /** The first row of the batch that is the worker's. */
+  readonly firstRow: number;
+  /** Addresses: of the worker's temporaries and scratch, of the first worker's partial buffers, of the common ones. */
+  readonly arena: number;
+  readonly partials: number;
+  readonly common: number;
 }
 
 export interface CompiledModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Bytes that `run` wants at its addresses; `partials` for one worker. */
+  readonly memory: { readonly arena: number; readonly partials: number; readonly common: number };
   /** The kernel behind each number given to `mark`. */
   readonly labels: readonly string[];
 }
@@ -38,13 +53,20 @@ const ROWS_WORTH_PREPARING = 8;
 const ALIGNMENT = 64;
 const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
-/** A kernel's call, or a loop around calls; `prepare` comes before the loop. */
+/** A kernel's call, or a loop around calls; `prepare` comes before the loop. `by`: the worker that does it alone. */
 type Step =
-  | { readonly kind: "call"; readonly call: Call; readonly label: string }
-  | { readonly kind: "loop"; readonly loop: Loop; readonly prepare: readonly Step[]; readonly body: readonly Step[] };
+  | { readonly kind: "call"; readonly call: Call; readonly label: string; readonly by?: "first" | undefined }
+  | {
+      readonly kind: "loop";
+      readonly loop: Loop;
+      readonly prepare: readonly Step[];
+      readonly body: readonly Step[];
+      readonly by?: "first" | undefined;
+    }
+  | { readonly kind: "barrier" };
 
 export function emitProgram(request: ModuleRequest): CompiledModule {
-  const { program } = request;
+  const { program, team } = request;
   checkBounds(program);
   const buffers = new Map(program.buffers.map((buffer) => [buffer.id, buffer]));
   const module = createModule({
@@ -56,6 +78,7 @@ export function emitProgram(request: ModuleRequest): CompiledModule {
   const needs = { call: 0, program: 0 };
   const emission: Emission = {
     module,
+    workers: team?.workers ?? 1,
     typeOf: (view: View): ElementType => buffers.get(view.buffer)!.type,
     scratch(bytes, lifetime) {
       if (lifetime === "call") {
@@ -67,72 +90,139 @@ export function emitProgram(request: ModuleRequest): CompiledModule {
       return { lifetime, offset };
     },
   };
-  const compute = program.compute.map((statement) => emitStatement(emission, statement));
-  const commit = program.commit.map((statement) => emitStatement(emission, statement));
+  const barrier = team && emitBarrier(module, team);
+  const compute = emitStatements(emission, program.compute);
+  const commit = emitStatements(emission, program.commit);
 
   const planned = aligned(program.plan.size * BYTES);
-  const arena = request.arena(planned + needs.call + needs.program);
-  const scratchAddress = (scratch: Scratch): number =>
-    arena + planned + (scratch.lifetime === "call" ? 0 : needs.call) + scratch.offset;
-  const bufferAddress = (id: number): number => {
-    const offset = program.plan.offsets.get(id);
-    return buffers.get(id)!.kind === "variable" ? request.variableAddress(id) : arena + offset! * BYTES;
+  const places = placesOf(program);
+  const memory = {
+    arena: planned + needs.call + needs.program,
+    partials: places.bytes.partial,
+    common: places.bytes.common,
   };
-  const addressOf = (argument: Argument, t: Local<"i32"> | undefined): I32 => {
-    const moved = (start: number, perStep: number): I32 =>
-      t && perStep !== 0 ? i32.add(i32.const(start), i32.mul(t, i32.const(perStep))) : i32.const(start);
-    switch (argument.kind) {
-      case "view":
-        return moved(bufferAddress(argument.view.buffer) + argument.view.offset * BYTES, argument.view.step * BYTES);
-      case "counter":
-        return moved(0, argument.perStep);
-      case "scratch":
-        return i32.const(scratchAddress(argument.scratch));
-    }
-  };
-
   const labels: string[] = [];
-  const run = module.function("run", [], "i32", (f) => {
-    const emit = (step: Step, t?: Local<"i32">): void => emitStep(f, step, t, addressOf, mark, labels);
-    for (const step of compute) emit(step);
-    for (const guard of program.guards) {
-      const x = f.let(f32.load(addressOf({ kind: "view", view: guard }, undefined)));
-      f.if(f32.ne(f32.sub(x, x), f32.const(0)), () => f.return(i32.const(1)));
-    }
-    for (const step of commit) emit(step);
-    f.return(i32.const(0));
-  });
+  const run = module.function(
+    "run",
+    ["i32", "i32", "i32", "i32", "i32"],
+    "i32",
+    (f, worker, firstRow, arena, partials, common) => {
+      const ownPartials = team ? f.let(i32.add(partials, i32.mul(worker, i32.const(memory.partials)))) : partials;
+      const bufferAddress = (id: number): I32 => {
+        const { kind } = buffers.get(id)!;
+        if (kind === "variable") return i32.const(request.variableAddress(id));
+        if (kind === "temporary") return plus(arena, program.plan.offsets.get(id)! * BYTES);
+        return plus(kind === "common" ? common : ownPartials, places.offsets.get(id)!);
+      };
+      /** x + index·factor. */
+      const moved = (x: I32, index: I32 | undefined, factor = 0): I32 =>
+        index && factor !== 0 ? i32.add(x, i32.mul(index, i32.const(factor))) : x;
+      const addressOf = (argument: Argument, t: Local<"i32"> | undefined): I32 => {
+        switch (argument.kind) {
+          case "view": {
+            const { buffer, offset, step, perRow = 0 } = argument.view;
+            return moved(moved(plus(bufferAddress(buffer), offset * BYTES), t, step * BYTES), firstRow, perRow * BYTES);
+          }
+          case "counter":
+            return moved(moved(i32.const(0), t, argument.perStep), firstRow, argument.perRow);
+          case "scratch": {
+            const { lifetime, offset } = argument.scratch;
+            return plus(arena, planned + (lifetime === "call" ? 0 : needs.call) + offset);
+          }
+          case "worker":
+            return worker;
+          case "partials":
+            return plus(partials, places.offsets.get(argument.view.buffer)! + argument.view.offset * BYTES);
+          case "partialBytes":
+            return i32.const(memory.partials);
+        }
+      };
+      const emitter: StepEmitter = { f, worker, addressOf, mark, labels, barrier };
+      const finish = (code: number): void => {
+        if (barrier) f.call(barrier);
+        f.return(i32.const(code));
+      };
+      for (const step of compute) emitStep(emitter, step);
+      for (const guard of program.guards) {
+        const x = f.let(f32.load(addressOf({ kind: "view", view: guard }, undefined)));
+        f.if(f32.ne(f32.sub(x, x), f32.const(0)), () => finish(1));
+      }
+      for (const step of commit) emitStep(emitter, step);
+      finish(0);
+    },
+  );
   module.export("run", run);
-  return { bytes: module.encode(), labels };
+  return { bytes: module.encode(), memory, labels };
 }
 
-function emitStep(
-  f: FunctionBuilder,
-  step: Step,
-  t: Local<"i32"> | undefined,
-  addressOf: (argument: Argument, t: Local<"i32"> | undefined) => I32,
-  mark: FunctionRef | undefined,
-  labels: string[],
-): void {
+/** Where the buffers lie that workers exchange: one behind the other. */
+function placesOf({ buffers }: Program) {
+  const bytes = { partial: 0, common: 0 };
+  const offsets = new Map<number, number>();
+  for (const { id, kind, size } of buffers) {
+    if (kind !== "partial" && kind !== "common") continue;
+    offsets.set(id, bytes[kind]);
+    bytes[kind] += aligned(size * BYTES);
+  }
+  return { offsets, bytes };
+}
+
+interface StepEmitter {
+  readonly f: FunctionBuilder;
+  readonly worker: Local<"i32">;
+  readonly addressOf: (argument: Argument, t: Local<"i32"> | undefined) => I32;
+  readonly mark: FunctionRef | undefined;
+  readonly labels: string[];
+  readonly barrier: FunctionRef | undefined;
+}
+
+function emitStep(emitter: StepEmitter, step: Step, t?: Local<"i32">): void {
+  const { f, worker, addressOf, mark, labels, barrier } = emitter;
+  const marked = (label: string): void => {
+    if (!mark) return;
+    f.call(mark, i32.const(labels.length));
+    labels.push(label);
+  };
+  if (step.kind === "barrier") {
+    if (!barrier) return;
+    f.call(barrier);
+    return marked("waiting for other threads");
+  }
+  if (step.by === "first") {
+    const { by: _, ...alone } = step;
+    return f.if(i32.eqz(worker), () => emitStep(emitter, alone, t));
+  }
   if (step.kind === "loop") {
     const { steps, reverse } = step.loop;
     if (steps === 0) return;
-    for (const inner of step.prepare) emitStep(f, inner, undefined, addressOf, mark, labels);
+    for (const inner of step.prepare) emitStep(emitter, inner);
     const [from, to, by] = reverse ? [steps - 1, -1, -1] : [0, steps, 1];
-    f.count(from, to, by, (index) => {
-      for (const inner of step.body) emitStep(f, inner, index, addressOf, mark, labels);
+    return f.count(from, to, by, (index) => {
+      for (const inner of step.body) emitStep(emitter, inner, index);
     });
-    return;
   }
   f.call(step.call.target, ...step.call.parameters.map((parameter) => addressOf(parameter, t)));
-  if (!mark) return;
-  f.call(mark, i32.const(labels.length));
-  labels.push(step.label);
+  marked(step.label);
+}
+
+/** All-reduces that follow one another share the waits before and after. */
+function emitStatements(emission: Emission, statements: readonly Statement[]): Step[] {
+  const steps: Step[] = [];
+  statements.forEach((statement, i) => {
+    const borders = (other: Statement | undefined): boolean =>
+      statement.kind === "allReduce" && other?.kind !== "allReduce";
+    if (borders(statements[i - 1])) steps.push({ kind: "barrier" });
+    steps.push(emitStatement(emission, statement));
+    if (borders(statements[i + 1])) steps.push({ kind: "barrier" });
+  });
+  return steps;
 }
 
 function emitStatement(emission: Emission, statement: Statement): Step {
+  if (statement.kind === "barrier") return statement;
+  const by = statement.by === "first" ? statement.by : undefined;
   if (statement.kind !== "loop")
-    return { kind: "call", call: emitKernel(emission, statement).call, label: statement.label };
+    return { kind: "call", call: emitKernel(emission, statement).call, label: statement.label, by };
   const written = new Set(statement.body.flatMap((kernel) => writes(kernel).map((view) => view.buffer)));
   const prepare: Step[] = [];
   const body = statement.body.map((kernel): Step => {
@@ -140,7 +230,7 @@ function emitStatement(emission: Emission, statement: Statement): Step {
     if (calls.prepare) prepare.push({ kind: "call", call: calls.prepare, label: `${kernel.label}: pack` });
     return { kind: "call", call: calls.call, label: kernel.label };
   });
-  return { kind: "loop", loop: statement, prepare, body };
+  return { kind: "loop", loop: statement, prepare, body, by };
 }
 
 /** The loop a kernel stands in: how often it runs, and what is written there. */
@@ -153,7 +243,7 @@ function emitKernel(emission: Emission, kernel: Kernel, loop?: Surroundings): { 
   const { label } = kernel;
   switch (kernel.kind) {
     case "chain":
-      return { call: emitChain(emission, kernel, label) };
+      return { call: emitChain(emission, kernel, label, kernel.by === "ranges") };
     case "product": {
       const constant = loop !== undefined && kernel.b.step === 0 && !loop.written.has(kernel.b.buffer);
       const worthIt = loop !== undefined && loop.steps * kernel.out.rows >= ROWS_WORTH_PREPARING;
@@ -173,33 +263,9 @@ function emitKernel(emission: Emission, kernel: Kernel, loop?: Surroundings): { 
       return { call: emitTranspose(emission, kernel, label) };
     case "fill":
       return { call: emitFill(emission, kernel, label) };
+    case "allReduce":
+      return { call: emitAllReduce(emission, kernel, label) };
+    case "barrier":
+      throw new Error("a barrier is no kernel of its own");
   }
-}
-
-/** WebAssembly checks the ends of memory, not of buffers: a view that leaves its own would destroy another's numbers. */
-function checkBounds(program: Program): void {
-  const sizes = new Map(program.buffers.map((buffer) => [buffer.id, buffer]));
-  const check = (view: View, label: string, lastStep: number): void => {
-    const buffer = sizes.get(view.buffer);
-    const place = `program "${program.name}", kernel "${label}"`;
-    if (!buffer) throw new Error(`${place}: there is no buffer ${view.buffer}`);
-    if (buffer.kind === "temporary" && !program.plan.offsets.has(buffer.id))
-      throw new Error(`${place}: "${buffer.name}" has no place`);
-    if (!(view.rows >= 1 && view.columns >= 1)) throw new Error(`${place}: an empty view of "${buffer.name}"`);
-    const ends = [view.offset, view.offset + lastStep * view.step];
-    const extent = (view.rows - 1) * view.stride + view.columns;
-    if (Math.min(...ends) < 0 || Math.max(...ends) + extent > buffer.size) {
-      throw new Error(
-        `${place}: a view of ${view.rows} × ${view.columns} reaches outside "${buffer.name}" (${buffer.size} elements)`,
-      );
-    }
-  };
-  const kernel = (item: Kernel, lastStep: number): void => {
-    for (const view of [...reads(item), ...writes(item)]) check(view, item.label, lastStep);
-  };
-  for (const statement of [...program.compute, ...program.commit]) {
-    if (statement.kind === "loop") for (const item of statement.body) kernel(item, statement.steps - 1);
-    else kernel(statement, 0);
-  }
-  for (const guard of program.guards) check(guard, "guard", 0);
 }

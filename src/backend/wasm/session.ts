@@ -3,10 +3,14 @@
  * they share an arena for their temporaries where it is large enough.
  */
 import { UserError } from "../../errors.js";
+import { lower, type ProgramOptions } from "../../program/lower.js";
 import type { ElementType, Program, Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
+import { CREW_BYTES, createCrew, mayBlock, type Part } from "./crew.js";
 import { createHeap, type Heap } from "./heap.js";
 import { emitProgram } from "./module.js";
+import { sharedByRows } from "./sharing.js";
+import { CONTROL_BYTES } from "./team.js";
 
 const BYTES = 4;
 /** Up to this many numbers are copied one by one, which makes no object. */
@@ -19,8 +23,10 @@ export type CompileModule = (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Modu
 
 export interface SessionOptions {
   readonly relaxed: boolean;
-  readonly profile?: boolean;
-  readonly compile?: CompileModule;
+  /** The most threads that run a program. */
+  readonly threads: number;
+  readonly profile?: boolean | undefined;
+  readonly compile?: CompileModule | undefined;
 }
 
 /** Seconds spent in a kernel since the session began. */
@@ -31,7 +37,8 @@ export interface ProfileEntry {
 }
 
 export interface WasmSession extends Session {
-  readNow(variable: Variable, into?: HostArray): HostArray;
+  /** The most threads that run a program; one that is small, or mixes the rows of its batch, runs on one. */
+  readonly threads: number;
   /** Time by kernel, longest first; empty unless the session was created with `profile`. */
   profile(): ProfileEntry[];
 }
@@ -61,7 +68,10 @@ interface Arena {
 const sizeOf = (variable: Variable): number => variable.shape.reduce((product, length) => product * length, 1);
 
 export function createWasmSession(backend: Backend, options: SessionOptions): WasmSession {
-  let heap: Heap | undefined = createHeap();
+  const { threads } = options;
+  let heap: Heap | undefined = createHeap(threads > 1);
+  const control = heap.allocate(CONTROL_BYTES + CREW_BYTES, "the threads' meeting place");
+  const crew = createCrew(heap.memory, control + CONTROL_BYTES, threads);
   const addresses = new Map<Variable, number>();
   const arenas: Arena[] = [];
   const totals = { variables: 0, temporaries: 0, code: 0 };
@@ -108,55 +118,92 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
     copyOut(addressOf(variable), sizeOf(variable), variable.type, into);
 
   /** What the plan takes with everything new in it, checked before anything is allocated. */
-  const checkPlan = (program: Program, name: string): void => {
-    const variables = new Set(program.buffers.flatMap(({ variable }) => variable ?? []));
+  const checkPlan = (programs: readonly Program[], name: string): void => {
+    const variables = new Set(programs[0]!.buffers.flatMap(({ variable }) => variable ?? []));
     const fresh = [...variables].filter((variable) => !addresses.has(variable));
-    const bytes = fresh.reduce((sum, variable) => sum + sizeOf(variable) * BYTES + SLACK, program.plan.size * BYTES);
-    alive().reserve(bytes, name);
+    const planned = programs.reduce((sum, { plan }) => sum + plan.size * BYTES, 0);
+    alive().reserve(
+      fresh.reduce((sum, variable) => sum + sizeOf(variable) * BYTES + SLACK, planned),
+      name,
+    );
   };
 
-  async function compile(program: Program): Promise<Executable> {
-    const { memory, constantAddress } = alive();
+  /** A program for each worker; equal ones are the same object. */
+  const programsOf = (source: Program | ProgramOptions): readonly Program[] => {
+    if ("compute" in source) return [source];
+    return (threads > 1 && sharedByRows(source, threads)) || [lower(source)];
+  };
+
+  async function compile(source: Program | ProgramOptions): Promise<Executable> {
+    const { constantAddress } = alive();
+    const programs = programsOf(source);
+    const [program] = programs as [Program];
     const name = `the program "${program.name}"`;
-    checkPlan(program, name);
-    const buffers = new Map(program.buffers.map((buffer) => [buffer.id, buffer]));
+    checkPlan(programs, name);
     for (const { variable } of program.buffers) if (variable) addressOf(variable);
-    let arena: Arena | undefined;
-    const { bytes, labels } = emitProgram({
-      program,
-      relaxed: options.relaxed,
-      profile: options.profile,
-      constantAddress,
-      variableAddress: (id) => addressOf(buffers.get(id)!.variable!),
-      arena(size) {
-        arena = arenaOf(size, name);
-        return arena.address;
-      },
+    const modules = new Map(
+      [...new Set(programs)].map((shard) => [
+        shard,
+        emitProgram({
+          program: shard,
+          relaxed: options.relaxed,
+          shared: threads > 1,
+          team: programs.length > 1 ? { workers: programs.length, control } : undefined,
+          profile: options.profile,
+          constantAddress,
+          variableAddress: (id) => addressOf(shard.buffers.find((buffer) => buffer.id === id)!.variable!),
+        }),
+      ]),
+    );
+    const emitted = programs.map((shard) => modules.get(shard)!);
+    const { common, partials } = emitted[0]!.memory;
+    const arena = arenaOf(
+      emitted.reduce((sum, module) => sum + module.memory.arena, common + partials * programs.length),
+      name,
+    );
+    for (const shard of programs) totals.temporaries += shard.plan.size * BYTES;
+    const compiled = new Map<Program, WebAssembly.Module>();
+    for (const [shard, { bytes }] of modules) {
+      totals.code += bytes.length;
+      compiled.set(shard, await compileOnce(bytes, options.compile ?? WebAssembly.compile));
+    }
+    let place = arena.address + common + partials * programs.length;
+    let firstRow = 0;
+    const parts = programs.map((shard, worker): Part => {
+      const parameters = { worker, firstRow, arena: place, common: arena.address, partials: arena.address + common };
+      place += emitted[worker]!.memory.arena;
+      firstRow += shard.shard?.rows ?? 0;
+      return { module: compiled.get(shard)!, parameters };
     });
-    totals.temporaries += program.plan.size * BYTES;
-    totals.code += bytes.length;
-    const module = await compileOnce(bytes, options.compile ?? WebAssembly.compile);
-    const instance = await WebAssembly.instantiate(module, { host: { memory, mark: clock.marker(labels) } });
-    const runProgram = instance.exports.run as () => number;
+    const number = await crew.load(parts, clock.marker(emitted[0]!.labels));
     let last: RunResult = "done";
+    let pending: Promise<RunResult> | undefined;
+    const ended = (code: number): RunResult => {
+      last = code === 0 ? "done" : "refused";
+      return last;
+    };
 
     const executable: Executable = {
       program,
       run() {
         alive();
         if (options.profile) clock.start();
-        last = runProgram() === 0 ? "done" : "refused";
-        arena!.latest = executable;
+        arena.latest = executable;
+        const code = crew.run(number);
+        if (typeof code === "number") return ended(code);
+        pending = code.then(ended);
         return last;
       },
-      settled: async () => last,
+      settled: async () => pending ?? last,
       async peek(id) {
-        const buffer = buffers.get(id);
+        await pending;
+        const buffer = program.buffers.find((other) => other.id === id);
         if (!buffer) throw new Error(`${name} has no buffer ${id}`);
         if (buffer.variable) return readNow(buffer.variable);
-        if (arena!.latest !== executable)
+        if (programs.length > 1) throw new Error(`${name} ran on several threads: each has temporaries of its own`);
+        if (arena.latest !== executable)
           throw new Error(`${name} was not the last to run: its temporaries are overwritten`);
-        return copyOut(arena!.address + program.plan.offsets.get(id)! * BYTES, buffer.size, buffer.type);
+        return copyOut(arena.address + program.plan.offsets.get(id)! * BYTES, buffer.size, buffer.type);
       },
     };
     return executable;
@@ -164,6 +211,7 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
 
   return {
     backend,
+    threads,
     compile,
     write(variable, data, offset = 0) {
       const size = sizeOf(variable);
@@ -173,7 +221,8 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
       const begin = addressOf(variable) / BYTES + offset;
       numbersOf(variable.type).set(data, begin);
     },
-    readNow,
+    // In a page a program may still be running.
+    ...(mayBlock() ? { readNow } : {}),
     read: async (variable, into) => readNow(variable, into),
     memory: () => ({
       variables: totals.variables,
@@ -182,6 +231,7 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
     }),
     profile: clock.profile,
     dispose() {
+      crew.dispose();
       heap = undefined;
       addresses.clear();
       arenas.length = 0;

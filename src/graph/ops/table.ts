@@ -34,4 +34,6 @@ export const opTable: OpTable = {
   state: leaf,
   loop: leaf,
   loopOutput: leaf,
+  ownRows: leaf,
+  allReduce: leaf,
 };

@@ -68,7 +68,7 @@ describe("a session of the wasm backend", () => {
     expect([...(await session.read(y))]).toEqual([3, 5, 61, 81, 11]);
     expect([...(await executable.peek(3))]).toEqual([2, 4, 60, 80, 10]);
     const into = new Float64Array(5);
-    expect(session.readNow(y, into)).toBe(into);
+    expect(session.readNow!(y, into)).toBe(into);
     expect([...into]).toEqual([3, 5, 61, 81, 11]);
   });
 
@@ -81,10 +81,10 @@ describe("a session of the wasm backend", () => {
       session.write(x, [bad, 1, 2]);
       expect(executable.run()).toBe("refused");
       expect(await executable.settled()).toBe("refused");
-      expect([...session.readNow(y)]).toEqual([7, 8, 9]);
+      expect([...session.readNow!(y)]).toEqual([7, 8, 9]);
       session.write(x, [1, 1, 2]);
       expect(executable.run()).toBe("done");
-      expect([...session.readNow(y)]).toEqual([3, 3, 5]);
+      expect([...session.readNow!(y)]).toEqual([3, 3, 5]);
     }
   });
 
@@ -92,13 +92,13 @@ describe("a session of the wasm backend", () => {
     const session = await wasm().createSession();
     const [x, y, z] = [variable("x", 4), variable("y", 4), variable("z", 300_000)];
     const first = await session.compile(doubling(x, y, 4));
-    expect([...session.readNow(y)]).toEqual([0, 0, 0, 0]);
+    expect([...session.readNow!(y)]).toEqual([0, 0, 0, 0]);
     session.write(x, [1, 2, 3, 4]);
-    expect(session.readNow(z).every((value) => value === 0)).toBe(true); // grows
+    expect(session.readNow!(z).every((value) => value === 0)).toBe(true); // grows
     const second = await session.compile(doubling(y, x, 4));
     first.run();
     second.run();
-    expect([...session.readNow(x)]).toEqual([7, 11, 15, 19]);
+    expect([...session.readNow!(x)]).toEqual([7, 11, 15, 19]);
     await expect(first.peek(3)).rejects.toThrow(/not the last to run/);
   });
 
@@ -106,14 +106,14 @@ describe("a session of the wasm backend", () => {
     const session = await wasm().createSession();
     const x: Variable = { ...variable("x", 3), initial: [1, 2.5, -3] };
     const count: Variable = { ...variable("count", 2, "index"), initial: [7, -8] };
-    expect([...session.readNow(x)]).toEqual([1, 2.5, -3]);
+    expect([...session.readNow!(x)]).toEqual([1, 2.5, -3]);
     const y = variable("y", 3);
     const executable = await session.compile(doubling(x, y, 3));
     executable.run();
-    expect([...session.readNow(y)]).toEqual([3, 6, -5]);
+    expect([...session.readNow!(y)]).toEqual([3, 6, -5]);
     session.write(x, [9], 1);
-    expect([...session.readNow(x)]).toEqual([1, 9, -3]);
-    expect([...session.readNow(count)]).toEqual([7, -8]);
+    expect([...session.readNow!(x)]).toEqual([1, 9, -3]);
+    expect([...session.readNow!(count)]).toEqual([7, -8]);
   });
 
   it("reads and writes whole numbers", async () => {
@@ -169,7 +169,7 @@ describe("a session of the wasm backend", () => {
     const session = await wasm().createSession();
     const x = variable("x", 4);
     expect(() => session.write(x, [1, 2], 3)).toThrow(/"x" holds 4 numbers: 2 from number 3 on do not fit/);
-    expect(() => session.readNow(x, new Float32Array(3))).toThrow(/4 numbers do not fit/);
+    expect(() => session.readNow!(x, new Float32Array(3))).toThrow(/4 numbers do not fit/);
   });
 
   it("throws once it is disposed", async () => {
@@ -207,7 +207,7 @@ describe("a session of the wasm backend", () => {
     const step = () => {
       session.write(x, into);
       executable.run();
-      session.readNow(y, into);
+      session.readNow!(y, into);
     };
     const total = session.memory().total;
     // The compiler and the collector come and go; the median of many rounds is what a step itself leaves behind.
@@ -236,7 +236,7 @@ describe("a session of the wasm backend", () => {
       const executable = await session.compile(program);
       session.write(x, new Float32Array(37).fill(1.5));
       executable.run();
-      expect([...session.readNow(y)]).toEqual(new Array(37).fill(4));
+      expect([...session.readNow!(y)]).toEqual(new Array(37).fill(4));
     }
     expect(compiled).toHaveLength(1);
   });

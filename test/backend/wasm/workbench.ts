@@ -88,7 +88,7 @@ export function workbench() {
     }
     const outputs = new Map<number, Float32Array>();
     for (const { id, name } of buffers) {
-      const got = session.readNow(variables.get(id)!);
+      const got = session.readNow!(variables.get(id)!);
       outputs.set(id, got as Float32Array);
       compare(name, got, memory.get(id)!, options.tolerance ?? 2e-6);
     }

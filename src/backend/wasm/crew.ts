@@ -1,0 +1,250 @@
+/**
+ * Workers that run compiled programs beside the calling thread, in Node and in browsers, over one shared memory. They wait
+ * in shared memory for the next job; only to be given a module do they go back to their event loop.
+ *
+ * The calling thread is worker 0 where it may block (Node, or inside a worker of the user's). In a page it may not: all
+ * the work is done by workers, and the page stays responsive.
+ */
+import type { RunParameters } from "./module.js";
+
+/** What one worker needs to run a program. */
+export interface Part {
+  readonly module: WebAssembly.Module;
+  readonly parameters: RunParameters;
+}
+
+export interface Crew {
+  /** The most workers that run at a time. */
+  readonly size: number;
+  /** Readies a program for the first `parts.length` workers; gives its number. */
+  load(parts: readonly Part[], mark: (index: number) => void): Promise<number>;
+  /** Runs a program on its workers: what its code returned, at once where the calling thread is one of them. */
+  run(program: number): number | Promise<number>;
+  dispose(): void;
+}
+
+/** 32-bit words that the workers watch: the number of the job, and its program. */
+const JOB = 0;
+const PROGRAM = 1;
+export const CREW_BYTES = 64;
+/** The job of going back to the event loop, where a message waits. */
+const LISTEN = -1;
+
+/**
+ * What a worker does, as text, so that there is no file to locate. Two hundred looks take a few microseconds; a worker
+ * that has looked for about 0.1 ms in vain goes to sleep.
+ */
+const workerSource = `
+const programs = new Map();
+let words, job = 0, memory, self_;
+const work = () => {
+  for (;;) {
+    let looks = 0;
+    const began = performance.now();
+    while (Atomics.load(words, ${JOB}) === job)
+      if (++looks % 200 === 0 && performance.now() - began > 0.1) Atomics.wait(words, ${JOB}, job);
+    job = Atomics.load(words, ${JOB});
+    const program = Atomics.load(words, ${PROGRAM});
+    if (program === ${LISTEN}) return;
+    const run = programs.get(program);
+    if (!run) continue;
+    const result = run();
+    if (self_.reports) self_.post({ result });
+  }
+};
+const receive = (post, data) => {
+  if (data.memory) {
+    memory = data.memory;
+    words = new Int32Array(memory.buffer, data.control, 2);
+    self_ = { post, reports: data.reports };
+  } else if (data.module) {
+    const { program, module, parameters: p } = data;
+    const { run } = new WebAssembly.Instance(module, { host: { memory, mark() {} } }).exports;
+    programs.set(program, () => run(p.worker, p.firstRow, p.arena, p.partials, p.common));
+  }
+  job = Atomics.load(words, ${JOB});
+  post({ ready: true });
+  work();
+};
+if (typeof process === "object" && process.getBuiltinModule) {
+  const { parentPort } = process.getBuiltinModule("node:worker_threads");
+  parentPort.on("message", (data) => receive((message) => parentPort.postMessage(message), data));
+} else onmessage = ({ data }) => receive((message) => postMessage(message), data);
+`;
+
+interface Message {
+  readonly ready?: boolean;
+  readonly result?: number;
+}
+
+/** A worker of either world. */
+interface Thread {
+  post(message: unknown): void;
+  /** Keeps the process alive, or lets it end. */
+  hold(alive: boolean): void;
+  terminate(): void;
+}
+
+interface NodeWorker {
+  postMessage(message: unknown): void;
+  on(event: string, listener: (value: never) => void): void;
+  ref(): void;
+  unref(): void;
+  terminate(): void;
+}
+type NodeWorkerConstructor = new (source: string, options: { eval: true; execArgv: string[] }) => NodeWorker;
+
+/** Node's built-in modules without an import that a bundler for the browser would trip over. */
+function nodeModule<T>(name: string): T | undefined {
+  const host = (globalThis as { process?: { getBuiltinModule?(name: string): unknown } }).process;
+  return host?.getBuiltinModule?.(name) as T | undefined;
+}
+
+function startThread(receive: (message: Message) => void, fail: (error: unknown) => void): Thread {
+  const node = nodeModule<{ Worker: NodeWorkerConstructor }>("node:worker_threads");
+  if (node) {
+    const worker = new node.Worker(workerSource, { eval: true, execArgv: [] });
+    worker.on("message", receive);
+    worker.on("error", fail);
+    return {
+      post: (message) => worker.postMessage(message),
+      hold: (alive) => (alive ? worker.ref() : worker.unref()),
+      terminate: () => worker.terminate(),
+    };
+  }
+  const url = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
+  const worker = new Worker(url);
+  worker.onmessage = ({ data }: MessageEvent<Message>) => receive(data);
+  worker.onerror = fail;
+  return {
+    post: (message) => worker.postMessage(message),
+    hold: () => {},
+    terminate: () => {
+      worker.terminate();
+      URL.revokeObjectURL(url);
+    },
+  };
+}
+
+/** Processors that threads can run on. */
+export function processors(): number {
+  const os = nodeModule<{ availableParallelism?(): number }>("node:os");
+  return os?.availableParallelism?.() ?? globalThis.navigator?.hardwareConcurrency ?? 1;
+}
+
+/** Why there is no memory for threads here; undefined where there is. */
+export function noSharedMemory(): string | undefined {
+  if (typeof SharedArrayBuffer !== "undefined" && typeof Atomics !== "undefined") return undefined;
+  return (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated === false
+    ? "this page is not cross-origin isolated (it wants the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp)"
+    : "this engine has no SharedArrayBuffer";
+}
+
+/** Whether this thread may block. A page's may not. */
+export function mayBlock(): boolean {
+  try {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+interface Hand {
+  readonly thread: Thread;
+  /** Settles what waits for an answer. */
+  answer: { resolve(message: Message): void; reject(error: unknown): void } | undefined;
+}
+
+/** Threads are started when a program first wants them. `control`: the address of CREW_BYTES zeros. */
+export function createCrew(memory: WebAssembly.Memory, control: number, size: number): Crew {
+  const callerWorks = mayBlock();
+  const words = new Int32Array(memory.buffer, control, 2);
+  /** Of worker i; no entry for the calling thread. */
+  const hands = new Map<number, Hand>();
+  const own = new Map<number, () => number>();
+  const teams: number[] = [];
+  let queue: Promise<unknown> = Promise.resolve();
+
+  const startJob = (program: number): void => {
+    Atomics.store(words, PROGRAM, program);
+    Atomics.add(words, JOB, 1);
+    Atomics.notify(words, JOB);
+  };
+
+  const answerOf = (hand: Hand): Promise<Message> =>
+    new Promise((resolve, reject) => {
+      hand.answer = { resolve, reject };
+    });
+
+  /** Sends a message and waits until it has been acted on. */
+  const tell = async (hand: Hand, message: unknown): Promise<void> => {
+    const answer = answerOf(hand);
+    hand.thread.hold(true);
+    hand.thread.post(message);
+    await answer;
+    hand.thread.hold(false);
+  };
+
+  const handOf = async (worker: number): Promise<Hand> => {
+    const known = hands.get(worker);
+    if (known) return known;
+    const answered = (): Hand["answer"] => {
+      const { answer } = hand;
+      hand.answer = undefined;
+      return answer;
+    };
+    const hand: Hand = {
+      thread: startThread(
+        (message) => answered()?.resolve(message),
+        (error) => answered()?.reject(error),
+      ),
+      answer: undefined,
+    };
+    hands.set(worker, hand);
+    await tell(hand, { memory, control, reports: !callerWorks && worker === 0 });
+    return hand;
+  };
+
+  const load: Crew["load"] = async (parts, mark) => {
+    const program = teams.length;
+    teams.push(parts.length);
+    const others = parts.map((_, worker) => worker).filter((worker) => worker > 0 || !callerWorks);
+    if (callerWorks) {
+      const { module, parameters } = parts[0]!;
+      const instance = await WebAssembly.instantiate(module, { host: { memory, mark } });
+      const run = instance.exports.run as (...parameters: number[]) => number;
+      const { worker, firstRow, arena, partials, common } = parameters;
+      own.set(program, () => run(worker, firstRow, arena, partials, common));
+    }
+    await Promise.all(others.map(handOf));
+    if (others.length === 0) return program;
+    // All of them leave their waiting, and the message, even an empty one, sends them back.
+    startJob(LISTEN);
+    const messageTo = (worker: number): unknown => (others.includes(worker) ? { program, ...parts[worker]! } : {});
+    await Promise.all([...hands].map(([worker, hand]) => tell(hand, messageTo(worker))));
+    return program;
+  };
+
+  return {
+    size,
+    load(parts, mark) {
+      const loaded = queue.then(() => load(parts, mark));
+      queue = loaded.catch(() => undefined);
+      return loaded;
+    },
+    run(program) {
+      if (!callerWorks) {
+        const answer = answerOf(hands.get(0)!);
+        startJob(program);
+        return answer.then(({ result }) => result!);
+      }
+      if (teams[program]! > 1) startJob(program);
+      return own.get(program)!();
+    },
+    dispose() {
+      for (const { thread } of hands.values()) thread.terminate();
+      hands.clear();
+    },
+  };
+}

@@ -1,0 +1,38 @@
+/** Whether a computation is shared by threads, each with its rows of the batch, and what each of them runs. */
+import { lowerShard, type ProgramOptions } from "../../program/lower.js";
+import type { Program } from "../../program/program.js";
+import { batchOf } from "../../program/shard.js";
+import { productWork } from "../../program/work.js";
+
+/** Multiplications and additions below which threads cost more than they save: waiting for one another takes microseconds. */
+const WORTH_SHARING = 2e1;
+
+/** A program for each of up to `threads` workers; undefined where one thread is to do it all. */
+export function sharedByRows(source: ProgramOptions, threads: number): Program[] | undefined {
+  if (source.keep) return undefined;
+  const { results, commit = [], guards = [] } = source;
+  const batch = batchOf([...[...results, ...commit].map(({ tensor }) => tensor), ...guards]) ?? 1;
+  const workers = Math.min(threads, batch);
+  if (workers < 2) return undefined;
+  const byRows = new Map<number, Program | undefined>();
+  const programs: Program[] = [];
+  for (let worker = 0; worker < workers; worker++) {
+    const rows = Math.floor(batch / workers) + (worker < batch % workers ? 1 : 0);
+    if (!byRows.has(rows)) byRows.set(rows, lowerShard(source, { rows, of: batch }));
+    const program = byRows.get(rows);
+    if (!program) return undefined;
+    programs.push(program);
+  }
+  const work = programs.reduce((sum, program) => sum + productWork(program), 0);
+  return work >= WORTH_SHARING && exchangeAlike(programs) ? programs : undefined;
+}
+
+/** Workers read one another's buffers by place: those they exchange must lie alike. */
+function exchangeAlike(programs: readonly Program[]): boolean {
+  const layout = ({ buffers }: Program): string =>
+    buffers
+      .filter(({ kind }) => kind === "partial" || kind === "common")
+      .map(({ kind, name, size }) => `${kind} ${name} ${size}`)
+      .join();
+  return programs.every((program) => layout(program) === layout(programs[0]!));
+}
