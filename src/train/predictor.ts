@@ -58,11 +58,15 @@ export async function createPredictorOn(
     masked,
   });
   const weights = new Set([...network.parameters.values(), ...network.statistics.values()]);
-  const { prepare, run } = hoist(lower(step.program), (variable) => weights.has(variable));
+  const rows = inputShape[inputShape.length - 2]!;
+  // Threads share rows and do all of it anew; for a single row, or thread, the weights are made ready once.
+  const alone = rows === 1 || (session.threads ?? 1) === 1;
+  const { prepare, run } = alone
+    ? hoist(lower(step.program), (variable) => weights.has(variable))
+    : { prepare: undefined, run: step.program };
   const preparation = prepare && (await session.compile(prepare));
   const executable = await session.compile(run);
   let prepared: number | undefined;
-  const rows = inputShape[inputShape.length - 2]!;
   const out = new (session.backend.precision === "float64" ? Float64Array : Float32Array)(sizeOf(step.output.shape));
   const flags = new Float64Array(rows).fill(1);
   const mask = new Float64Array(masked ? inputShape[0]! * rows : 0);

@@ -1,0 +1,183 @@
+/** The bench's command line, and that what it says of the work is so. How fast anything is, no test decides. */
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { UserError } from "../../src/errors.js";
+import { productWork } from "../../src/program/work.js";
+import { best, floorOf, median, type Rival } from "./measure.js";
+import { benchOptions } from "./options.js";
+import { createPeak } from "./peak.js";
+import { startPyTorch } from "./pytorch.js";
+import { createSubject } from "./subject.js";
+import { jsonLines, table } from "./table.js";
+import { workByLabel, workOf } from "./work.js";
+import { type Workload, workloads } from "./workloads.js";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const bench = (...parameters: string[]) =>
+  spawnSync(process.execPath, ["--import", "tsx", "test/bench/run.ts", ...parameters], { cwd: root, encoding: "utf8" });
+
+const small: Workload = {
+  kind: "train",
+  name: "small",
+  cell: "lstm",
+  features: 3,
+  hidden: 5,
+  layers: 1,
+  batch: 4,
+  time: 6,
+};
+const writing: Workload = {
+  kind: "sample",
+  name: "writing",
+  cell: "gru",
+  vocabulary: 9,
+  hidden: 8,
+  layers: 1,
+  characters: 11,
+};
+
+describe("the command line", () => {
+  it("measures everything by default", () => {
+    expect(benchOptions([])).toEqual({
+      workloads,
+      json: false,
+      threads: undefined,
+      seconds: 4,
+      against: undefined,
+      profile: false,
+      revectorize: false,
+      help: false,
+    });
+  });
+
+  it("takes what it is given", () => {
+    const options = benchOptions(
+      "--only long-gru-128,char-rnn-128 --threads 2 --seconds 0.5 --against pytorch --json".split(" "),
+    );
+    expect(options.workloads.map(({ name }) => name)).toEqual(["long-gru-128", "char-rnn-128"]);
+    expect(options).toMatchObject({ threads: 2, seconds: 0.5, against: "pytorch", json: true });
+  });
+
+  it.each([
+    ["--only lstm", /^no workload "lstm"; there are char-lstm-128, .*sample-lstm-128$/],
+    ["--only char-rnn-128,", /^no workload ""/],
+    ["--threads 0", '--threads must be a whole number of at least 1, not "0"'],
+    ["--threads 1.5", '--threads must be a whole number of at least 1, not "1.5"'],
+    ["--seconds soon", '--seconds must be a number above 0, not "soon"'],
+    ["--against tfjs", '--against knows pytorch only, not "tfjs"'],
+    ["--profile --json", "--profile prints a table of its own: leave out --json"],
+    ["--profile --against pytorch", "--profile prints a table of its own: leave out --against"],
+    ["--profile --threads 2", "--profile measures one thread: leave out --threads 2"],
+    ["--fast", "Unknown option '--fast'"],
+    ["char-rnn-128", "Unexpected argument 'char-rnn-128'"],
+  ])("refuses %s in one sentence", (line, message) => {
+    expect(() => benchOptions(line.split(" "))).toThrow(UserError);
+    expect(() => benchOptions(line.split(" "))).toThrow(message);
+    try {
+      benchOptions(line.split(" "));
+    } catch (error) {
+      expect((error as Error).message).not.toContain("\n");
+    }
+  });
+
+  it("prints one JSON line a workload and nothing else", () => {
+    const { status, stdout, stderr } = bench(
+      "--json",
+      "--only",
+      "online-lstm-64",
+      "--threads",
+      "1",
+      "--seconds",
+      "0.1",
+    );
+    expect([status, stderr]).toEqual([0, ""]);
+    const line = JSON.parse(stdout);
+    expect(Object.keys(line)).toEqual(["peer", "threads", "workload", "ms", "steps_per_s"]);
+    expect(line).toMatchObject({ peer: "throughtime-wasm", threads: 1, workload: "online-lstm-64" });
+    expect(line.steps_per_s / ((100 * 1000) / line.ms)).toBeCloseTo(1, 2);
+  });
+
+  it("ends with a sentence, not a stack", () => {
+    const { status, stdout, stderr } = bench("--only", "nothing");
+    expect([status, stdout]).toEqual([1, ""]);
+    expect(stderr).toMatch(/^no workload "nothing"; there are .*\n$/);
+  });
+
+  it("says which packages PyTorch is in", async () => {
+    await expect(startPyTorch("/nowhere/python3")).rejects.toThrow(
+      /Debian packages python3-torch libopenblas0-pthread libopenblas0-openmp .*: there is no \/nowhere\/python3$/,
+    );
+  });
+});
+
+describe("a subject", () => {
+  it("trains, and counts the work of its products", async () => {
+    const subject = await createSubject(small, { threads: 1 });
+    expect((await subject.measure(0)).length).toBe(1);
+    const program = subject.programs.at(-1)!;
+    const byLabel = [...workByLabel(program).values()].reduce((sum, work) => sum + work, 0);
+    expect(byLabel).toBe(productWork(program));
+    // Forward: x·W_ih, h·W_hh of 4H columns and the head; backward twice that, less dx and a first dh that nobody wants.
+    const [T, N, D, H] = [6, 4, 3, 5];
+    const forward = 2 * T * N * (4 * H * (D + H) + H);
+    expect(workOf(small, subject)).toBeGreaterThan(2 * forward);
+    expect(workOf(small, subject)).toBeLessThanOrEqual(3 * forward);
+    subject.dispose();
+  });
+
+  it("writes, and has the work of each character counted", async () => {
+    const subject = await createSubject(writing);
+    expect(subject.threads).toBe(1);
+    expect((await subject.measure(0)).length).toBe(1);
+    // The input is one-hot: its product is a row looked up.
+    const [V, H] = [9, 8];
+    expect(workOf(writing, subject)).toBe(11 * 2 * (3 * H * H + H * V));
+    subject.dispose();
+  });
+
+  it("profiles each kernel", async () => {
+    const subject = await createSubject(small, { threads: 1, profile: true });
+    const labels = new Set(subject.profile().map(({ label }) => label));
+    for (const label of workByLabel(subject.programs.at(-1)!).keys()) expect(labels).toContain(label);
+    subject.dispose();
+  });
+});
+
+describe("results", () => {
+  const rival = (name: string, ms: number): Rival => ({
+    peer: "pytorch-1",
+    configuration: { name, threads: 2, blas: "openmp", measure: async () => [ms] },
+    ms,
+    ratio: ms / 2,
+  });
+  const result = {
+    workload: small,
+    threads: 2,
+    ms: 2,
+    ready: 30,
+    first: 5,
+    work: 8e6,
+    peak: 40,
+    against: [rival("slow", 9), rival("quick", 6)],
+  };
+
+  it("are compared with the rival's best", () => {
+    expect(best(result.against)!.configuration.name).toBe("quick");
+    const cells = table(true).row(result).split(/ {2,}/);
+    expect(cells).toEqual(["small", "2", "2.00", "12,000", "0.10", "40.0", "30.0", "5.00", "6.00", "quick", "3.00"]);
+    expect(jsonLines(result).map((line) => JSON.parse(line).ratio)).toEqual([undefined, 4.5, 3]);
+  });
+
+  it("have a floor: the products at the peak of every thread", () => {
+    expect(floorOf(result)).toBeCloseTo(8e6 / 80e9 / 1e-3, 12);
+    expect(median([5, 1, 3])).toBe(3);
+    expect(median([4, 1])).toBe(4);
+  });
+
+  it("lie beside a peak that is one of a processor", () => {
+    const peak = createPeak()();
+    expect(peak).toBeGreaterThan(0.5);
+    expect(peak).toBeLessThan(1000);
+  });
+});

@@ -1,0 +1,169 @@
+/** The toolkit at work on a workload, by the same public way that a user takes. */
+
+import { type WasmBackend, wasm } from "../../src/backend/wasm/index.js";
+import type { ProfileEntry, WasmSession } from "../../src/backend/wasm/session.js";
+import { generate } from "../../src/data/generate.js";
+import { createVocabulary } from "../../src/data/vocabulary.js";
+import type { Program } from "../../src/index.js";
+import { dense, oneHotEncoding, recurrent, sequential } from "../../src/layers/index.js";
+import type { Layer } from "../../src/layers/layer.js";
+import { cellNamed } from "../../src/models/text-model.js";
+import { createRng } from "../../src/parameters/rng.js";
+import type { TrainingData } from "../../src/train/data.js";
+import { crossEntropy, mse } from "../../src/train/losses.js";
+import { adam } from "../../src/train/optimizers.js";
+import { createTrainer, type Trainer } from "../../src/train/trainer.js";
+import type { Model, Sampling, Training, Workload } from "./workloads.js";
+
+export interface Subject {
+  readonly threads: number;
+  /** Milliseconds from nothing to the first run: tracing, planning, compiling. */
+  readonly ready: number;
+  /** Milliseconds of the first step, which V8 may run in code that is not optimised yet. */
+  readonly first: number;
+  /** Milliseconds of each of the pieces done within these seconds, at least one. */
+  measure(seconds: number): Promise<number[]>;
+  /** Empty unless asked for. */
+  profile(): ProfileEntry[];
+  /** What the session has compiled. */
+  readonly programs: readonly Program[];
+  dispose(): void;
+}
+
+export interface SubjectOptions {
+  readonly threads?: number | undefined;
+  readonly profile?: boolean;
+}
+
+/** V8 optimises what proves busy in the background: until then a piece is slower than all later ones. */
+const WARM_UP = { pieces: 3, seconds: 0.7 };
+
+export async function createSubject(workload: Workload, options: SubjectOptions = {}): Promise<Subject> {
+  const began = performance.now();
+  const { backend, seen } = watched(wasm({ profile: options.profile, threads: options.threads }));
+  const trainer = await createTrainer(modelOf(workload), {
+    loss: workload.vocabulary ? crossEntropy() : mse(),
+    optimizer: adam({ learningRate: 2e-3 }),
+    clip: { norm: 5 },
+    ...(workload.kind === "train" ? { bptt: { window: workload.time }, batch: workload.batch } : {}),
+    backend,
+  });
+  const piece = workload.kind === "train" ? training(trainer, workload) : await sampling(trainer, workload);
+  await piece();
+  const first = performance.now() - seen.firstRun;
+  const measure = async (seconds: number, least = 1): Promise<number[]> => {
+    const times: number[] = [];
+    const end = performance.now() + seconds * 1000;
+    for (let now = performance.now(); times.length < least || now < end; ) {
+      await piece();
+      const after = performance.now();
+      times.push(after - now);
+      now = after;
+    }
+    return times;
+  };
+  await measure(WARM_UP.seconds, WARM_UP.pieces);
+  return {
+    threads: seen.threads(),
+    ready: seen.firstRun - began,
+    first,
+    measure,
+    profile: () => seen.session!.profile(),
+    programs: seen.programs,
+    dispose: () => trainer.dispose(),
+  };
+}
+
+function modelOf({ cell, hidden, layers, vocabulary }: Model): Layer {
+  const rnn = recurrent(cellNamed(cell, hidden), { layers });
+  return vocabulary
+    ? sequential({ input: oneHotEncoding(vocabulary), rnn, head: dense(vocabulary) })
+    : sequential({ rnn, head: dense(1) });
+}
+
+/** One step of training. */
+function training(trainer: Trainer, workload: Training): () => Promise<unknown> {
+  const steps = trainer.fit(windowOf(workload), { steps: Number.MAX_SAFE_INTEGER });
+  return () => steps.next();
+}
+
+/** A text of so many characters. */
+async function sampling(trainer: Trainer, { vocabulary: size, characters }: Sampling): Promise<() => Promise<void>> {
+  const vocabulary = createVocabulary(String.fromCharCode(...Array.from({ length: size }, (_, i) => 48 + i)));
+  const predictor = await trainer.predictor({ inputShape: [1, 1, 1], inputType: "index" });
+  return async () => {
+    let written = 0;
+    for await (const character of generate(predictor, vocabulary, { length: characters })) written += character.length;
+    if (written !== characters) throw new Error(`${written} characters instead of ${characters}`);
+  };
+}
+
+/** One window of random numbers, given again and again, its state carried. */
+function windowOf({ vocabulary, features = 1, batch, time }: Training): TrainingData {
+  const rng = createRng(1);
+  const draw = (): number => (vocabulary ? Math.floor(rng.uniform() * vocabulary) : rng.normal());
+  const width = vocabulary ? 1 : features;
+  const type = vocabulary ? "index" : "float";
+  const inputs = Float64Array.from({ length: time * batch * width }, draw);
+  const targets = Float64Array.from({ length: time * batch }, draw);
+  return {
+    train: () => ({
+      inputShape: [time, batch, width],
+      inputType: type,
+      targetShape: [time, batch, 1],
+      targetType: type,
+      length: Number.MAX_SAFE_INTEGER,
+      carries: true,
+      masked: false,
+      fill(index, intoInputs, intoTargets) {
+        intoInputs.set(inputs);
+        intoTargets.set(targets);
+        return index === 0;
+      },
+    }),
+  };
+}
+
+interface Seen {
+  session: WasmSession | undefined;
+  readonly programs: Program[];
+  /** When the first program began to run. */
+  firstRun: number;
+  /** That run the program compiled last. */
+  threads(): number;
+}
+
+/** A backend that lets us see its session, what is compiled, and when the first run begins. */
+function watched(plain: WasmBackend): { backend: WasmBackend; seen: Seen } {
+  const seen: Seen = {
+    session: undefined,
+    programs: [],
+    firstRun: 0,
+    threads() {
+      const { shard } = seen.programs.at(-1)!;
+      return shard ? Math.min(seen.session!.threads, shard.of) : 1;
+    },
+  };
+  return {
+    seen,
+    backend: {
+      ...plain,
+      async createSession() {
+        const session = await plain.createSession();
+        seen.session = session;
+        return {
+          ...session,
+          async compile(program) {
+            const executable = await session.compile(program);
+            seen.programs.push(executable.program);
+            const run = (): ReturnType<typeof executable.run> => {
+              seen.firstRun ||= performance.now();
+              return executable.run();
+            };
+            return { ...executable, run };
+          },
+        };
+      },
+    },
+  };
+}
