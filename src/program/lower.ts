@@ -13,10 +13,11 @@ import type { Variable } from "../graph/variable.js";
 import { copyChain, fusedChain, moveChain } from "./chains.js";
 import { reduceTogether, sharedOut } from "./collective.js";
 import { kernelsOf } from "./kernels.js";
+import { orderOf, readBeforeWritten } from "./order.js";
 import { fewerPasses } from "./passes.js";
 import { planMemory } from "./plan.js";
 import type { Kernel, Program, Shard, Statement, View } from "./program.js";
-import { type Group, isAlias, isChained, isLeaf, isPartOfInput, schedule } from "./schedule.js";
+import { type Group, isAlias, isChained, isLeaf, isPartOfInput, schedule, tensorsOf } from "./schedule.js";
 import { shardGraph } from "./shard.js";
 import { mergeEqual, reachable } from "./simplify.js";
 import { Storage } from "./storage.js";
@@ -151,8 +152,7 @@ class Lowering {
     }
   }
 
-  /** Statements for a section of the program, ending with its assignments. */
-  /** Tensors `apart` from the others are not computed together with them. */
+  /** Statements for a section of the program, ending with its assignments. Tensors `apart` from the others are not computed together with them. */
   section(
     tensors: readonly Tensor[],
     assignments: readonly Assignment[],
@@ -179,19 +179,15 @@ class Lowering {
 
   /** Squares that only a sum over everything reads are squared there. */
   private absorbed(tensors: readonly Tensor[]): Set<Tensor> {
-    const users = new Map<Tensor, Tensor[]>();
-    for (const tensor of tensors) {
-      for (const input of new Set(tensor.inputs.map(this.storage.representative)))
-        users.set(input, [...(users.get(input) ?? []), tensor]);
-    }
+    const squares = tensors.filter((tensor) => this.isSquare(tensor) && !this.wanted.has(tensor));
+    const users = new Map<Tensor, Tensor[]>(squares.map((square) => [square, []]));
+    for (const tensor of tensors)
+      for (const input of new Set(tensor.inputs.map(this.storage.representative))) users.get(input)?.push(tensor);
     return new Set(
-      tensors.filter(
-        (tensor) =>
-          this.isSquare(tensor) &&
-          !this.wanted.has(tensor) &&
-          users.get(tensor)?.length === 1 &&
-          users.get(tensor)![0]!.op === "sumAll",
-      ),
+      squares.filter((square) => {
+        const [user, ...others] = users.get(square)!;
+        return user?.op === "sumAll" && others.length === 0;
+      }),
     );
   }
 
@@ -210,42 +206,16 @@ class Lowering {
   ): Map<Tensor, View> {
     const homes = new Map<Tensor, View>();
     const here = new Set(tensors);
+    const order = orderOf(tensors, groups, this.storage);
     for (const { variable, tensor } of assignments) {
       const value = this.storage.representative(tensor);
       if (!here.has(value) || isAlias(value) || isLeaf(value) || homes.has(value)) continue;
-      const isOld = (source: Tensor): boolean => source.op === "variable" && source.attributes.variable === variable;
-      if (this.readBeforeWritten(isOld, value, tensors, groups)) {
+      if (readBeforeWritten(variable, value, order)) {
         const home = this.storage.partOf(variable, value.shape);
         if (home.rows === rowsOf(value.shape)) homes.set(value, home);
       }
     }
     return homes;
-  }
-
-  /** Whether all readers of the old value come before `value` is written, or read each element in the chain that writes it. */
-  private readBeforeWritten(
-    isOld: (source: Tensor) => boolean,
-    value: Tensor,
-    tensors: readonly Tensor[],
-    groups: readonly Group[],
-  ): boolean {
-    const groupOf = (tensor: Tensor): number =>
-      groups.findIndex((group) => (group.kind === "chain" ? group.tensors.includes(tensor) : group.tensor === tensor));
-    const written = groupOf(value);
-    return tensors.every((reader) => {
-      const olds = reader.inputs
-        .map(this.storage.representative)
-        .filter((input) => isOld(this.storage.sourceOf(input)));
-      if (olds.length === 0 || isAlias(reader)) return true;
-      const at = groupOf(reader);
-      return (
-        at >= 0 &&
-        (at < written ||
-          (at === written &&
-            groups[at]!.kind === "chain" &&
-            olds.every((old) => isOld(old) && sizeOf(old.shape) === sizeOf(value.shape))))
-      );
-    });
   }
 
   /** Statements for the tensors of one level: a section, or a loop's body. */
@@ -300,16 +270,17 @@ class Lowering {
   }
 
   private emit(groups: readonly Group[], tensors: readonly Tensor[]): Statement[] {
-    const used = new Map<Tensor, Set<Group>>();
     const groupOf = new Map<Tensor, Group>();
-    for (const group of groups)
-      for (const tensor of group.kind === "chain" ? group.tensors : [group.tensor]) groupOf.set(tensor, group);
+    for (const group of groups) for (const tensor of tensorsOf(group)) groupOf.set(tensor, group);
     // A tensor must be stored when anything but its own chain reads it, or when a place waits for it.
+    const read = new Set<Tensor>();
+    const readElsewhere = new Set<Tensor>();
     for (const tensor of tensors) {
       const group = groupOf.get(tensor);
       for (const input of tensor.inputs) {
         const source = this.storage.representative(input);
-        used.set(source, (used.get(source) ?? new Set()).add(group ?? { kind: "single", tensor }));
+        read.add(source);
+        if (!group || groupOf.get(source) !== group) readElsewhere.add(source);
       }
     }
     return groups.flatMap((group) => {
@@ -318,7 +289,7 @@ class Lowering {
           ? this.loop(group.tensor, group.tensor.attributes.loop!)
           : kernelsOf(group.tensor, this.storage, this.squaredInSum);
       const mustStore = (tensor: Tensor): boolean =>
-        this.wanted.has(tensor) || ![...(used.get(tensor) ?? [])].every((user) => user === group) || !used.has(tensor);
+        this.wanted.has(tensor) || readElsewhere.has(tensor) || !read.has(tensor);
       const chain = fusedChain(this.storage, {
         rows: group.rows,
         columns: group.columns,
@@ -357,6 +328,7 @@ class Lowering {
     );
     for (const tensor of [...next, ...kept]) this.wanted.add(tensor);
     const groups = this.groups(own);
+    const order = orderOf(own, groups, this.storage);
 
     const homes = new Map<Tensor, View>();
     const copies: { readonly from: Tensor; readonly to: View }[] = [];
@@ -399,11 +371,7 @@ class Lowering {
           true,
         ),
       );
-      settle(
-        next[i]!,
-        following,
-        history || this.readBeforeWritten((source) => source === state, next[i]!, own, groups),
-      );
+      settle(next[i]!, following, history || readBeforeWritten(state, next[i]!, order));
       if (varying.has(next[i]!)) this.flushed.add(next[i]!);
       sequences.set(state, previous);
       if (history) sequences.set(next[i]!, following);

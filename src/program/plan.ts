@@ -15,6 +15,7 @@ const align = (size: number): number => Math.ceil(size / 16) * 16;
 export function planMemory(buffers: readonly Buffer[], statements: readonly Statement[], keep = false): MemoryPlan {
   const lifetimes = findLifetimes(statements);
   const temporaries = buffers.filter((buffer) => buffer.kind === "temporary" && lifetimes.has(buffer.id));
+  /** By offset. */
   const placed: { readonly first: number; readonly last: number; readonly offset: number; readonly end: number }[] = [];
   const offsets = new Map<number, number>();
   let size = 0;
@@ -23,14 +24,13 @@ export function planMemory(buffers: readonly Buffer[], statements: readonly Stat
     const { first, last } = keep ? { first: 0, last: Infinity } : lifetimes.get(buffer.id)!;
     const length = align(buffer.size);
     let offset = 0;
-    const neighbours = placed
-      .filter((other) => other.first <= last && first <= other.last)
-      .sort((a, b) => a.offset - b.offset);
-    for (const other of neighbours) {
+    for (const other of placed) {
+      if (other.first > last || first > other.last) continue;
       if (offset + length <= other.offset) break;
       offset = Math.max(offset, other.end);
     }
-    placed.push({ first, last, offset, end: offset + length });
+    const behind = placed.findIndex((other) => other.offset > offset);
+    placed.splice(behind < 0 ? placed.length : behind, 0, { first, last, offset, end: offset + length });
     offsets.set(buffer.id, offset);
     size = Math.max(size, offset + length);
   }

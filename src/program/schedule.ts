@@ -12,6 +12,8 @@ export type Group =
   | { readonly kind: "chain"; readonly rows: number; readonly columns: number; readonly tensors: Tensor[] }
   | { readonly kind: "single"; readonly tensor: Tensor };
 
+export const tensorsOf = (group: Group): readonly Tensor[] => (group.kind === "chain" ? group.tensors : [group.tensor]);
+
 /** Loads and stores in a chain: more than this would spill more than it saves. */
 const largestChain = 24;
 
@@ -42,6 +44,7 @@ export function schedule(
   const groups: Group[] = [];
   const groupOf = new Map<Tensor, number>();
   const sizes: Set<Tensor>[] = [];
+  const periods: Set<number>[] = [];
 
   /** The first group that may hold a user of `input`. */
   const earliest = (input: Tensor): number => {
@@ -67,38 +70,31 @@ export function schedule(
     if (!isChained(tensor)) {
       groupOf.set(tensor, groups.push({ kind: "single", tensor }) - 1);
       sizes.push(new Set());
+      periods.push(new Set());
       continue;
     }
     const [rows, columns] = [rowsOf(tensor.shape), columnsOf(tensor.shape)];
     const first = Math.max(0, ...inputs.map(earliest));
+    const own = inputs.map((input) => rowsOf(input.shape)).filter((period) => period !== 1 && period !== rows);
     let at = first;
     for (; at < groups.length; at++) {
       const group = groups[at]!;
       if (group.kind !== "chain" || group.rows !== rows || group.columns !== columns) continue;
       if (group.tensors.some((other) => apart.has(other) !== apart.has(tensor))) continue;
       if (group.tensors.length > 0 && sizes[at]!.size + inputs.length + 1 > largestChain) continue;
-      if (samePeriod([...group.tensors, tensor], rows, representative)) break;
+      // A chain's loads may repeat with one period only (beside single rows).
+      if (new Set([...periods[at]!, ...own]).size <= 1) break;
     }
     if (at === groups.length) {
       groups.push({ kind: "chain", rows, columns, tensors: [] });
       sizes.push(new Set());
+      periods.push(new Set());
     }
     const group = groups[at]!;
     if (group.kind === "chain") group.tensors.push(tensor);
     for (const input of inputs) if (groupOf.get(input) !== at && !isLeaf(input)) sizes[at]!.add(input);
+    for (const period of own) periods[at]!.add(period);
     groupOf.set(tensor, at);
   }
   return groups;
-}
-
-/** A chain's loads may repeat with one period only (beside single rows). */
-function samePeriod(tensors: readonly Tensor[], rows: number, representative: Representative): boolean {
-  const periods = new Set<number>();
-  for (const tensor of tensors) {
-    for (const input of tensor.inputs) {
-      const period = rowsOf(representative(input).shape);
-      if (period !== 1 && period !== rows) periods.add(period);
-    }
-  }
-  return periods.size <= 1;
 }
