@@ -8,7 +8,8 @@ import { generate } from "../../src/data/generate.js";
 import { readText } from "../../src/data/text.js";
 import { textBatches } from "../../src/data/text-batches.js";
 import { dense, oneHotEncoding, recurrent, sequential } from "../../src/layers/index.js";
-import { crossEntropy } from "../../src/train/losses.js";
+import { createRng } from "../../src/parameters/rng.js";
+import { crossEntropy, mse } from "../../src/train/losses.js";
 import { adam } from "../../src/train/optimizers.js";
 import type { Predictor } from "../../src/train/predictor.js";
 import { createTrainer, type Trainer } from "../../src/train/trainer.js";
@@ -58,6 +59,38 @@ describe.each([reference, wasm])("a predictor on %o", (backend) => {
     expect(() => predictor.runNow!([1, 2])).toThrow("the predictor takes inputs of shape [1, 1, 1], 1 numbers, not 2");
     await expect(predictor.run([1, 2])).rejects.toThrow("1 numbers, not 2");
     trainer.dispose();
+  });
+});
+
+describe("on threads", () => {
+  it("many rows give what they give on one, states and resets included", async () => {
+    const [T, N, D] = [12, 7, 5];
+    const rng = createRng(2);
+    const windows = Array.from({ length: 3 }, () => Float64Array.from({ length: T * N * D }, rng.normal));
+    const lengths = [12, 3, 1, 12, 7, 5, 2];
+    const outputs = async (threads: number): Promise<number[][]> => {
+      const trainer = await createTrainer(sequential({ rnn: recurrent(lstm(64)), head: dense(3) }), {
+        loss: mse(),
+        optimizer: adam({ learningRate: 0.01 }),
+        backend: wasm({ threads }),
+      });
+      const predictor = await trainer.predictor({ inputShape: [T, N, D], lengths: true });
+      const all: number[][] = [];
+      for (const [i, window] of windows.entries()) {
+        if (i === 2) predictor.reset([0, 1, 0, 0, 0, 0, 1]);
+        all.push([...(await predictor.run(window, lengths))]);
+      }
+      all.push([...((await predictor.states())["rnn.h_l0"]!.data as Float32Array)]);
+      trainer.dispose();
+      return all;
+    };
+    const [one, two] = [await outputs(1), await outputs(2)];
+    expect(one[1]).not.toEqual(one[0]);
+    one.forEach((values, i) => {
+      values.forEach((value, k) => {
+        expect(two[i]![k]).toBeCloseTo(value, 5);
+      });
+    });
   });
 });
 
