@@ -12,11 +12,12 @@ import { type LoopBody, Tensor } from "../graph/tensor.js";
 import type { Variable } from "../graph/variable.js";
 import { copyChain, fusedChain, moveChain } from "./chains.js";
 import { reduceTogether, sharedOut } from "./collective.js";
+import { inPlace } from "./in-place.js";
 import { kernelsOf } from "./kernels.js";
 import { orderOf, readBeforeWritten } from "./order.js";
 import { fewerPasses } from "./passes.js";
 import { planMemory } from "./plan.js";
-import type { Kernel, Program, Shard, Statement, View } from "./program.js";
+import { type Kernel, type Program, reads, type Shard, type Statement, type View } from "./program.js";
 import { type Group, isAlias, isChained, isLeaf, isPartOfInput, schedule, tensorsOf } from "./schedule.js";
 import { shardGraph } from "./shard.js";
 import { mergeEqual, reachable } from "./simplify.js";
@@ -99,9 +100,18 @@ function assembled(
   if (whole) storage.kindOf = (tensor) => (whole.has(tensor) ? "common" : "temporary");
   const updates = lowering.section(late, assignments, whole);
   const finish = whole ? sharedOut(reduceTogether(updates), storage.buffers) : updates;
-  const guardViews = guards.map((guard) => storage.view(representative(guard)));
-  const plan = planMemory(storage.buffers, [...compute, ...guardViews.map(readGuard), ...finish], keep);
-  return { name, buffers: storage.buffers, compute, guards: guardViews, commit: finish, plan };
+  const checks = guards.map((guard) => readGuard(storage.view(representative(guard))));
+  const all = [...compute, ...checks, ...finish];
+  const statements = keep ? all : inPlace(storage.buffers, all);
+  const part = (from: number, to?: number): Statement[] => statements.slice(from, to);
+  return {
+    name,
+    buffers: storage.buffers,
+    compute: part(0, compute.length),
+    guards: part(compute.length, compute.length + checks.length).map((check) => reads(check as Kernel)[0]!),
+    commit: part(compute.length + checks.length),
+    plan: planMemory(storage.buffers, statements, keep),
+  };
 }
 
 /** A variable's value that goes to another variable is copied first: all assignments read the old values. */

@@ -1,0 +1,220 @@
+/**
+ * Chains that write over what they read: where a value dies in the chain that makes another of the same shape, both get the
+ * same memory. So the gates of a cell lie where the part from its inputs lay, and their gradients where the gates lay: less
+ * memory, and no line is fetched only to be overwritten.
+ *
+ * Buffers are seen as matrices; one becomes a range of the columns of another (its host) with as many rows.
+ */
+import { type Buffer, type Kernel, reads, type Statement, type View, writes } from "./program.js";
+
+/** A view as rows and columns of its buffer, or of that one's host. */
+interface Area {
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly rowStride: number;
+  readonly rowStep: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A view at the place where a kernel reads or writes it. */
+interface Touch extends Area {
+  /** Number of the statement, and of the kernel within a loop. */
+  readonly statement: number;
+  readonly inner: number;
+  readonly inLoop: boolean;
+  readonly writes: boolean;
+}
+
+/** Views other than those of a plain matrix have none. */
+interface Matrix {
+  readonly rows: number;
+  readonly columns: number;
+  touches: Touch[];
+}
+
+/** The same statements with buffers of kind "temporary" put onto one another. */
+export function inPlace(buffers: readonly Buffer[], statements: readonly Statement[]): Statement[] {
+  const matrices = matricesOf(buffers, statements);
+  const hosts = new Map<number, { readonly host: number; readonly start: number }>();
+  const resolve = (buffer: number): { readonly host: number; readonly start: number } => {
+    const home = hosts.get(buffer);
+    if (!home) return { host: buffer, start: 0 };
+    const { host, start } = resolve(home.host);
+    return { host, start: start + home.start };
+  };
+  const settle = (guest: number, host: number, start: number): void => {
+    const shifted = matrices.get(guest)!.touches.map((touch) => ({
+      ...touch,
+      from: touch.from + start,
+      to: touch.to + start,
+    }));
+    matrices.get(host)!.touches.push(...shifted);
+    hosts.set(guest, { host, start });
+  };
+
+  /** Host and first column of a view; undefined where it is no part of a matrix. */
+  const columnsOf = (
+    view: View,
+  ): { readonly host: number; readonly from: number; readonly width: number } | undefined => {
+    const matrix = matrices.get(view.buffer);
+    if (!matrix) return undefined;
+    const { host, start } = resolve(view.buffer);
+    return { host, from: (view.offset % matrix.columns) + start, width: matrices.get(host)!.columns };
+  };
+  const visit = (kernel: Kernel, at: Moment): void => {
+    if (kernel.kind !== "chain") return;
+    const pairs = kernel.stores.flatMap(({ to }) =>
+      kernel.loads.flatMap((from) => {
+        const [old, young] = [columnsOf(from), columnsOf(to)];
+        if (!old || !young || from.rows !== to.rows || from.columns !== to.columns) return [];
+        return [{ from, to, overlap: Math.min(old.width, young.width) }];
+      }),
+    );
+    // What covers the most comes first: all gates with all their gradients, before anything lies on one of them.
+    for (const { from, to } of pairs.sort((a, b) => b.overlap - a.overlap)) {
+      const [old, young] = [columnsOf(from)!, columnsOf(to)!];
+      const shift = old.from - young.from;
+      if (old.host === young.host || !fits(matrices.get(old.host)!, matrices.get(young.host)!, shift, at)) continue;
+      if (shift >= 0 && young.width + shift <= old.width) settle(young.host, old.host, shift);
+      else settle(old.host, young.host, -shift);
+    }
+  };
+  eachKernel(statements, visit);
+
+  const place = (view: View): View => {
+    const { host, start } = resolve(view.buffer);
+    // A single row is written in one way, so that equal views are seen to be equal.
+    if (host === view.buffer) return view.rows === 1 && matrices.has(host) ? { ...view, stride: view.columns } : view;
+    const [old, wide] = [matrices.get(view.buffer)!.columns, matrices.get(host)!.columns];
+    const scaled = (elements: number): number => (elements / old) * wide;
+    const column = view.offset % old;
+    return {
+      ...view,
+      buffer: host,
+      offset: scaled(view.offset - column) + column + start,
+      stride: view.rows === 1 ? view.columns : scaled(view.stride),
+      step: scaled(view.step),
+    };
+  };
+  return statements.map((statement) =>
+    statement.kind === "loop"
+      ? { ...statement, body: statement.body.map((kernel) => withViews(kernel, place)) }
+      : withViews(statement, place),
+  );
+}
+
+interface Moment {
+  readonly statement: number;
+  readonly inner: number;
+  readonly inLoop: boolean;
+}
+
+function eachKernel(statements: readonly Statement[], visit: (kernel: Kernel, at: Moment) => void): void {
+  for (const [i, statement] of statements.entries()) {
+    if (statement.kind !== "loop") visit(statement, { statement: i, inner: 0, inLoop: false });
+    else for (const [k, kernel] of statement.body.entries()) visit(kernel, { statement: i, inner: k, inLoop: true });
+  }
+}
+
+/**
+ * Whether `young`, moved `shift` columns to the right, may lie on `old`: where they overlap, everything done to `old` comes
+ * before the chain at `at` or is a load of it, and everything done to `young` comes after it or is a store of it.
+ */
+function fits(old: Matrix, young: Matrix, shift: number, at: Moment): boolean {
+  const youngInOld = shift >= 0 && young.columns + shift <= old.columns;
+  const oldInYoung = shift <= 0 && old.columns - shift <= young.columns;
+  if (old.rows !== young.rows || !(youngInOld || oldInYoung)) return false;
+  const before = old.touches.filter(({ from, to }) => from < young.columns + shift && to > shift);
+  const after = young.touches
+    .map((touch) => ({ ...touch, from: touch.from + shift, to: touch.to + shift }))
+    .filter(({ from, to }) => from < old.columns && to > 0);
+  const isHere = (touch: Touch): boolean => touch.statement === at.statement && touch.inner === at.inner;
+  const loads = before.filter(isHere);
+  const stores = after.filter(isHere);
+  const [one] = stores;
+  if (!one || loads.some((load) => load.writes) || stores.some((store) => !store.writes)) return false;
+  const sameRows = (touch: Touch): boolean =>
+    touch.firstRow === one.firstRow &&
+    touch.rows === one.rows &&
+    touch.rowStride === one.rowStride &&
+    touch.rowStep === one.rowStep;
+  const exact = loads.every((load) =>
+    stores.every(
+      (store) => (load.from === store.from && load.to === store.to) || load.to <= store.from || store.to <= load.from,
+    ),
+  );
+  if (!exact || ![...loads, ...stores].every(sameRows)) return false;
+  if (!at.inLoop)
+    return (
+      before.every((touch) => touch.statement <= at.statement) &&
+      after.every((touch) => touch.statement >= at.statement)
+    );
+  // Within the loop both are touched at the same time step alone.
+  const here = (touch: Touch): boolean => touch.statement === at.statement;
+  if (![...before, ...after].filter(here).every(sameRows)) return false;
+  if (!before.filter(here).every(({ inner }) => inner <= at.inner)) return false;
+  if (!after.filter(here).every(({ inner }) => inner >= at.inner)) return false;
+  if (one.rowStep !== 0)
+    return (
+      one.rows * one.rowStride <= one.rowStep &&
+      before.every((touch) => touch.statement <= at.statement) &&
+      after.every((touch) => touch.statement >= at.statement)
+    );
+  // What has no steps is made anew in each: nothing of it comes from before, or is wanted afterwards.
+  const isMade = (read: Touch): boolean =>
+    before.some((made) => made.writes && made.inner < read.inner && made.from <= read.from && made.to >= read.to);
+  return [...before, ...after].every(here) && before.every((touch) => touch.writes || isMade(touch));
+}
+
+/** The temporaries that are matrices in all their views, with every touch of them. */
+function matricesOf(buffers: readonly Buffer[], statements: readonly Statement[]): Map<number, Matrix> {
+  const seen = new Map<number, { readonly view: View; readonly moment: Moment; readonly writes: boolean }[]>();
+  const note = (kernel: Kernel, moment: Moment): void => {
+    for (const [views, written] of [
+      [reads(kernel), false],
+      [writes(kernel), true],
+    ] as const)
+      for (const view of views) {
+        const known = seen.get(view.buffer) ?? [];
+        seen.set(view.buffer, known);
+        known.push({ view, moment, writes: written });
+      }
+  };
+  eachKernel(statements, note);
+  const matrices = new Map<number, Matrix>();
+  for (const [id, uses] of seen) {
+    const { kind, size, type } = buffers[id]!;
+    if (kind !== "temporary" || type !== "float") continue;
+    const strides = uses.flatMap(({ view }) => (view.rows > 1 ? [view.stride] : view.step !== 0 ? [view.step] : []));
+    const columns = Math.min(size, ...strides);
+    const areas = uses.map(({ view }) => areaOf(view, columns));
+    if (size % columns !== 0 || areas.some((area) => area === undefined)) continue;
+    const touches = uses.map(({ moment, writes: written }, i) => ({ ...areas[i]!, ...moment, writes: written }));
+    matrices.set(id, { rows: size / columns, columns, touches });
+  }
+  return matrices;
+}
+
+/** A view as rows and columns of a matrix with `columns` columns; undefined where it is none. */
+function areaOf({ offset, rows, columns: width, stride, step }: View, columns: number): Area | undefined {
+  const from = offset % columns;
+  const rowStride = rows === 1 ? 1 : stride / columns;
+  const rowStep = step / columns;
+  if (from + width > columns || !Number.isInteger(rowStride) || !Number.isInteger(rowStep)) return undefined;
+  return { firstRow: (offset - from) / columns, rows, rowStride, rowStep, from, to: from + width };
+}
+
+const isView = (value: unknown): value is View => typeof value === "object" && value !== null && "buffer" in value;
+
+/** The same kernel on other views. */
+function withViews<K extends Kernel>(kernel: K, place: (view: View) => View): K {
+  if (kernel.kind === "chain")
+    return {
+      ...kernel,
+      loads: kernel.loads.map(place),
+      stores: kernel.stores.map((store) => ({ ...store, to: place(store.to) })),
+    };
+  const entries = Object.entries(kernel).map(([key, value]) => [key, isView(value) ? place(value) : value]);
+  return Object.fromEntries(entries) as K;
+}
