@@ -3,7 +3,7 @@
  * in "throughtime/node".
  */
 
-export { type BackendName, backendNamed } from "./backend/choose.js";
+export { type BackendName, backendNamed, type Threads } from "./backend/choose.js";
 export type { Backend, Executable, HostArray, Memory, RunResult, Session } from "./backend/contract.js";
 // Programs and backends
 export { evaluate } from "./backend/evaluate.js";

@@ -6,13 +6,22 @@ import { wasm } from "./wasm/index.js";
 
 export type BackendName = "auto" | "wasm" | "reference";
 
-/** The backend of this name. "auto": wasm where WebAssembly has SIMD, else the slow reference. @throws UserError on another name */
-export function backendNamed(name: BackendName = "auto"): Backend {
+/** Threads that share the batch, where the backend works on the processor; "auto" (default): as many as there are processors. */
+export type Threads = number | "auto";
+
+/**
+ * The backend of this name. "auto": wasm where WebAssembly has SIMD, else the slow reference, which is always one thread.
+ * @throws UserError on another name, or threads that are no whole number of at least 1
+ */
+export function backendNamed(
+  name: BackendName = "auto",
+  { threads = "auto" }: { readonly threads?: Threads } = {},
+): Backend {
   switch (name) {
     case "auto":
-      return hasSimd() ? wasm() : reference();
+      return hasSimd() ? wasm({ threads }) : reference();
     case "wasm":
-      return wasm();
+      return wasm({ threads });
     case "reference":
       return reference();
     default:

@@ -23,7 +23,10 @@ export interface Memory {
 export type RunResult = "done" | "refused";
 
 export interface Executable {
+  /** What runs; where threads share the work, the first one's part. */
   readonly program: Program;
+  /** Threads that share it. */
+  readonly threads: number;
   /**
    * Carries the program out. Where the backend works in the background it enqueues, and the result is what is known so
    * far; `settled` says how the latest run ended.
@@ -36,6 +39,8 @@ export interface Executable {
 
 export interface Session {
   readonly backend: Backend;
+  /** The most threads that run a program together, where the backend has threads. */
+  readonly threads?: number;
   /**
    * Compiles a program, or makes one of what is to be computed, for as many threads as the session has. Variables that
    * are new to the session are created and hold zeros, or their `initial`. Throws when the plan is too large, with its figure.

@@ -43,6 +43,12 @@ export const backendOption = (): Option =>
     .choices(["auto", "wasm", "reference"] satisfies BackendName[])
     .default("auto");
 
+export const threadsOption = (): Option =>
+  new Option(
+    "--threads <n>",
+    "threads that share each batch, on wasm; one number gives the same run again (default: one for each processor)",
+  ).argParser(whole(1));
+
 export const v8FlagsOption = (): Option =>
   new Option(
     "--no-v8-flags",

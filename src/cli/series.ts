@@ -1,12 +1,12 @@
 /** What the three series commands share: the table they read and the forecaster's options. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { BackendName } from "../backend/choose.js";
+import { type BackendName, backendNamed } from "../backend/choose.js";
 import { readSeries } from "../data/series/csv.js";
 import type { Series } from "../data/series/series.js";
 import { readTextFile } from "../files/io-node.js";
 import type { ForecasterOptions } from "../models/forecaster.js";
 import { type CellName, cellNames } from "../models/text-model.js";
-import { above, backendOption, share, v8FlagsOption, whole } from "./options.js";
+import { above, backendOption, share, threadsOption, v8FlagsOption, whole } from "./options.js";
 
 export interface TableOptions {
   readonly column: string;
@@ -35,6 +35,7 @@ export interface ModelOptions {
   readonly quantiles?: readonly number[];
   readonly seed: number;
   readonly backend: BackendName;
+  readonly threads?: number;
   readonly v8Flags: boolean;
 }
 
@@ -97,6 +98,7 @@ export const addModelOptions = (command: Command): Command =>
     )
     .option("--seed <n>", "of weights and the order of windows", whole(0), 1)
     .addOption(backendOption())
+    .addOption(threadsOption())
     .addOption(v8FlagsOption());
 
 export async function readTable(file: string, { column, dateColumn, covariate, gaps }: TableOptions): Promise<Series> {
@@ -127,7 +129,7 @@ export const forecasterOptions = (options: ModelOptions): ForecasterOptions => (
   transform: options.transform,
   quantiles: options.quantiles,
   seed: options.seed,
-  backend: options.backend,
+  backend: backendNamed(options.backend, { threads: options.threads }),
 });
 
 /** 1234.5, 0.0123: as many digits as say something. */

@@ -19,7 +19,7 @@ import { type Checkpoint, createTrainer, type Report, type Trainer } from "../tr
 import { createDisplay, type Display, showCount } from "./display.js";
 import { say } from "./failure.js";
 import { folderFor } from "./folder.js";
-import { above, backendOption, jsonOption, share, v8FlagsOption, whole } from "./options.js";
+import { above, backendOption, jsonOption, share, threadsOption, v8FlagsOption, whole } from "./options.js";
 import { stopOnSignals } from "./stop.js";
 
 /** What makes a run the run it is: given again at a resume it must be the same. */
@@ -36,6 +36,7 @@ interface Settings {
   readonly validation: number;
   readonly seed: number;
   readonly backend: BackendName;
+  readonly threads?: number;
 }
 
 interface Options extends Settings {
@@ -92,6 +93,7 @@ export function addTextTrain(text: Command): void {
     .option("--validation <share>", "the last part of the text, kept for validation", share, 0.1)
     .option("--seed <n>", "of weights and dropout", whole(0), 1)
     .addOption(backendOption())
+    .addOption(threadsOption())
     .option("--resume", "go on with the run in the folder, bit for bit as if it had never stopped")
     .option("--overwrite", "replace a run that is in the folder already")
     .addOption(jsonOption("one JSON object a line for each update"))
@@ -151,6 +153,7 @@ async function train(file: string, given: Options, command: Command): Promise<vo
     batch,
     seed,
     backend,
+    threads: settings.threads,
   });
   const updatesAnEpoch = createStreams(text.train, { batch, window }).windows;
   const from = checkpoint?.progress.step ?? 0;
@@ -175,7 +178,7 @@ async function train(file: string, given: Options, command: Command): Promise<vo
   }
   display.say(
     `${file}: ${showCount(text.train.length + text.validation.length)} characters, ${text.vocabulary.size} different. ` +
-      `${cell}, ${layers === 1 ? "1 layer" : `${layers} layers`} of ${hidden}: ${showCount(parameters)} parameters, on ${trainer.backend.name}.` +
+      `${cell}, ${layers === 1 ? "1 layer" : `${layers} layers`} of ${hidden}: ${showCount(parameters)} parameters, on ${trainer.backend.name}${trainer.threads > 1 ? `, ${trainer.threads} threads` : ""}.` +
       `${from > 0 ? ` Goes on after step ${from}.` : ""}`,
   );
   noteArithmetic(before, trainer, relaxedSimd);
@@ -189,6 +192,7 @@ async function train(file: string, given: Options, command: Command): Promise<vo
     validation,
     seed,
     backend: trainer.backend.name,
+    threads: trainer.threads,
     relaxedSimd,
     ...end,
   };

@@ -67,7 +67,9 @@ class Sharding {
   private readonly known = new Map<Tensor, Sharded>();
   private readonly reduced = new Map<Tensor, Tensor>();
   private readonly ownForms = new Map<Tensor, Tensor>();
-  private inLoop = false;
+  /** While a loop's body is rewritten: the tensors that it has from outside, and those made of them for it. */
+  private outside: ReadonlySet<Tensor> | undefined;
+  private readonly madeOutside = new Set<Tensor>();
 
   constructor(private readonly shard: Shard) {}
 
@@ -96,7 +98,7 @@ class Sharding {
   private readonly whole = (tensor: Tensor): Tensor => {
     const { tensor: local, spread } = this.of(tensor);
     if (spread === "whole") return local;
-    if (spread === "own" || this.inLoop) throw new NotSharded();
+    if (spread === "own" || this.outside) throw new NotSharded();
     const sum = inScopeOf(tensor, () => new Tensor("allReduce", [local], local.shape));
     if (tensor.name) sum.named(tensor.name);
     this.reduced.set(tensor, sum);
@@ -107,14 +109,17 @@ class Sharding {
   private readonly own = (tensor: Tensor): Tensor => {
     const { tensor: local, spread } = this.of(tensor);
     if (spread === "own") return local;
-    const known = this.ownForms.get(tensor);
-    if (known) return known;
-    const remade = ["constant", "random", "expand"].includes(tensor.op) || isPointwise(tensor.op);
-    if (spread !== "whole" || !remade) throw new NotSharded();
-    const form = this.made(tensor, this.rowInputs(tensor), this.ownShape(tensor.shape));
+    const form = this.ownForms.get(tensor) ?? this.ownForm(tensor, spread);
     this.ownForms.set(tensor, form);
+    if (this.outside?.has(tensor)) this.madeOutside.add(form);
     return form;
   };
+
+  private ownForm(tensor: Tensor, spread: Sharded["spread"]): Tensor {
+    const remade = ["constant", "random", "expand"].includes(tensor.op) || isPointwise(tensor.op);
+    if (spread !== "whole" || !remade) throw new NotSharded();
+    return this.made(tensor, this.rowInputs(tensor), this.ownShape(tensor.shape));
+  }
 
   /** Inputs of an op that treats each row by itself: the worker's rows, or one row for all. */
   private rowInputs(tensor: Tensor): Tensor[] {
@@ -252,18 +257,20 @@ class Sharding {
       this.known.set(placeholder, { tensor: local, spread: shared ? "own" : "whole" });
     });
     // What the body takes from outside has been visited, and reduced where it is partial.
-    const outside = new Set(this.known.keys());
-    this.inLoop = true;
-    for (const tensor of reachable([...loop.next, ...loop.sequences], undefined, outside)) this.visit(tensor);
+    this.outside = new Set(this.known.keys());
+    this.madeOutside.clear();
+    for (const tensor of reachable([...loop.next, ...loop.sequences], undefined, this.outside)) this.visit(tensor);
+    const next = loop.next.map(place);
+    captured.push(...this.madeOutside);
+    this.outside = undefined;
     const body: LoopBody = {
       ...loop,
       stepInputs: stepInputs.map((tensor) => this.of(tensor).tensor),
       states: states.map((tensor) => this.of(tensor).tensor),
-      next: loop.next.map(place),
+      next,
       sequences: loop.sequences.map((tensor) => this.of(tensor).tensor),
       captured,
     };
-    this.inLoop = false;
     const tensor = inScopeOf(node, () => new Tensor("loop", [...rows, ...captured], node.shape, { loop: body }));
     return { tensor: tensor.named(loop.name), spread: "whole" };
   }

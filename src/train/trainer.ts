@@ -2,7 +2,7 @@
  * The trainer: owns weights, optimiser state and carried states on a backend, compiles a step for the shapes of the data, and
  * runs it. State is a value here: passed into each step, taken out, carried to the next window.
  */
-import { type BackendName, backendNamed } from "../backend/choose.js";
+import { type BackendName, backendNamed, type Threads } from "../backend/choose.js";
 import type { Backend, Executable, HostArray, Memory } from "../backend/contract.js";
 import { UserError } from "../errors.js";
 import { randomKey } from "../graph/random.js";
@@ -10,7 +10,6 @@ import { sameShape, sizeOf } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
 import type { Layer } from "../layers/layer.js";
 import { createRng, type Rng } from "../parameters/rng.js";
-import { lower } from "../program/lower.js";
 import type { BatchSource, TrainingData } from "./data.js";
 import { findNonFinite, NonFiniteError } from "./diagnose.js";
 import type { Loss } from "./loss.js";
@@ -48,6 +47,11 @@ export interface TrainerOptions {
   readonly seed?: number;
   /** A backend, or its name. Default "auto": WebAssembly where it has SIMD. */
   readonly backend?: Backend | BackendName;
+  /**
+   * Threads that share each batch by its rows, for a backend given by name. Default "auto": as many as there are processors,
+   * at most 8. One number of threads gives the same run again; another differs in the last bits.
+   */
+  readonly threads?: Threads;
   /** Weights to start from, by parameter name; those not named start from the seed. */
   readonly weights?: Readonly<Record<string, NamedTensor>>;
 }
@@ -68,6 +72,8 @@ export interface FitOptions {
 export interface Trainer {
   readonly network: Network;
   readonly backend: Backend;
+  /** The most threads that share a batch. */
+  readonly threads: number;
   readonly progress: Progress;
   /** Trains; gives a report for every update. Leaving the loop stops after the current step, and a later call goes on from there. */
   fit(data: TrainingData, options: FitOptions): AsyncGenerator<Report, void, void>;
@@ -110,7 +116,10 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   for (const [name, value] of Object.entries(clip))
     if (!(typeof value === "number" && value > 0)) throw new UserError(`clip.${name} must be above 0, not ${value}`);
 
-  const backend = typeof options.backend === "object" ? options.backend : backendNamed(options.backend);
+  if (typeof options.backend === "object" && options.threads !== undefined)
+    throw new UserError("threads are an option of the backend that you made: wasm({ threads })");
+  const backend =
+    typeof options.backend === "object" ? options.backend : backendNamed(options.backend, { threads: options.threads });
   const session = await backend.createSession();
   const network = createNetwork(model, seed, options.weights);
   const variables = createTrainerVariables(optimizer);
@@ -130,7 +139,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     const fresh = (async (): Promise<Compiled> => {
       const step = make();
       checkTargets(source, step.feed, loss);
-      const executable = await session.compile(lower(step.program));
+      const executable = await session.compile(step.program);
       return {
         ...step,
         executable,
@@ -322,6 +331,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   return {
     network,
     backend,
+    threads: session.threads ?? 1,
     get progress() {
       return progress;
     },

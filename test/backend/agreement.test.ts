@@ -12,10 +12,13 @@ import { pointwise, type Tensor } from "../../src/graph/tensor.js";
 import { type Variable, variable } from "../../src/graph/variable.js";
 import { createRng, type Rng } from "../../src/parameters/rng.js";
 
-const backends: Backend[] = [wasm(), wasm({ relaxedSimd: "off" })];
+const backends: Backend[] = [wasm({ threads: 1 }), wasm({ threads: 1, relaxedSimd: "off" })];
 /** Of the largest value of each result. */
 const tolerance = 2e-5;
 const sizes = [1, 3, 7, 65];
+/** Rows that threads share: whatever has as many is taken for a batch, weights too. The results must be the same all the same. */
+const batch = 7;
+const threads = wasm({ threads: 3, shareFrom: 0 });
 
 /** Fresh variables with numbers: what one case computes with. */
 interface Numbers {
@@ -24,6 +27,8 @@ interface Numbers {
   readonly feeds: [Variable, ArrayLike<number>][];
   readonly floats: Tensor[];
 }
+
+const marked = (made: Variable): Variable => (made.shape.at(-2) === batch ? { ...made, batch: true } : made);
 
 function numbers(seed: number): Numbers {
   const rng = createRng(seed);
@@ -35,7 +40,7 @@ function numbers(seed: number): Numbers {
     feeds,
     floats,
     float(name, shape, make = (from) => from.normal()) {
-      const made = variable(name, shape);
+      const made = marked(variable(name, shape));
       // What float32 can hold, so that backends start from the same numbers.
       feeds.push([made, fill(shape, () => Math.fround(make(rng)))]);
       const tensor = language.current(made);
@@ -43,7 +48,7 @@ function numbers(seed: number): Numbers {
       return tensor;
     },
     index(name, shape, below) {
-      const made = variable(name, shape, "index");
+      const made = marked(variable(name, shape, "index"));
       feeds.push([made, fill(shape, () => Math.floor(rng.uniform() * below))]);
       return language.current(made);
     },
@@ -61,7 +66,8 @@ async function agree(seed: number, build: (numbers: Numbers) => Tensor): Promise
     ...gradients(loss, wrt).map((dx, i) => [`d${wrt[i]!.name}`, dx] as const),
   ]) as Record<string, Tensor>;
   const expected = await evaluate(reference(), outputs, given.feeds);
-  for (const backend of backends) {
+  const shared = given.feeds.some(([made]) => made.batch);
+  for (const backend of shared ? [...backends, threads] : backends) {
     const found = await evaluate(backend, outputs, given.feeds);
     for (const [name, values] of Object.entries(expected)) {
       const largest = Array.from(values).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
@@ -240,7 +246,7 @@ describe.each(loops)("inside a loop: %s", (_name, step) => {
 });
 
 it("covers every op of the table", () => {
-  const placeholders = ["variable", "constant", "stepInput", "state", "loop", "loopOutput"];
+  const placeholders = ["variable", "constant", "stepInput", "state", "loop", "loopOutput", "ownRows", "allReduce"];
   const derived = ["padRows", "scatter", "crossEntropyGradient", "random"]; // made by derivatives and by dropout above
   const named = cases.map(([name]) => name).join(" ");
   const missing = Object.keys(opTable).filter(

@@ -5,7 +5,7 @@ import { current } from "../../src/graph/language.js";
 import { type Shape, sizeOf } from "../../src/graph/shape.js";
 import { gradients } from "../../src/graph/sweep.js";
 import type { Tensor } from "../../src/graph/tensor.js";
-import { type Variable, variable } from "../../src/graph/variable.js";
+import { batchVariable, type Variable, variable } from "../../src/graph/variable.js";
 import type { Activation } from "../../src/layers/activation.js";
 import { dense } from "../../src/layers/dense.js";
 import { sequential } from "../../src/layers/sequential.js";
@@ -54,7 +54,7 @@ export async function runDense({ fields, tensors }: GoldenCase, backend: Backend
   const feeds: [Variable, ArrayLike<number>][] = [];
   const wrt = new Map<string, Tensor>();
   const given = (name: string, shape: Shape): Tensor => {
-    const made = variable(name, shape);
+    const made = name === "input" ? batchVariable(name, shape) : variable(name, shape);
     feeds.push([made, tensors.floats(name, shape)]);
     wrt.set(name, current(made));
     return wrt.get(name)!;
@@ -66,7 +66,7 @@ export async function runDense({ fields, tensors }: GoldenCase, backend: Backend
   );
 
   const wanted = loss.target(output.shape);
-  const target = variable("target", wanted.shape, wanted.type);
+  const target = batchVariable("target", wanted.shape, wanted.type);
   // PyTorch's classes are [N], an index for each row.
   const figures = wanted.type === "index" ? tensors.indices("target", [N]) : tensors.floats("target", wanted.shape);
   if (figures.length !== sizeOf(wanted.shape)) throw new Error(`the target has ${figures.length} figures`);

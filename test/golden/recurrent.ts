@@ -12,7 +12,7 @@ import { current, reshape, sliceRows, sumAll } from "../../src/graph/language.js
 import { columnsOf, type Shape } from "../../src/graph/shape.js";
 import { gradients } from "../../src/graph/sweep.js";
 import type { Tensor } from "../../src/graph/tensor.js";
-import { type Variable, variable } from "../../src/graph/variable.js";
+import { batchVariable, type Variable, variable } from "../../src/graph/variable.js";
 import { recurrent } from "../../src/layers/recurrent.js";
 import { count, type Fields, flag, type GoldenCase, listOf, number, oneOf } from "./case.js";
 import { type Comparison, demandOf, type Outcome } from "./compare.js";
@@ -48,7 +48,8 @@ export async function runRecurrent({ fields, tensors }: GoldenCase, backend: Bac
   const input = (name: string, shape: Shape, data: () => ArrayLike<number>): Tensor => {
     const known = sources.get(name);
     if (known) return known;
-    const made = variable(name, shape);
+    // Sequences and states [.., N, ·] have a batch, weights have none.
+    const made = shape.length === 3 ? batchVariable(name, shape) : variable(name, shape);
     feeds.push([made, data()]);
     sources.set(name, current(made));
     return sources.get(name)!;

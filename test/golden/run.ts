@@ -2,7 +2,7 @@
  * Runs golden cases and prints a line for each case and backend: npm run test:golden
  *
  *   GOLDEN    the folder of cases; default the copies in the repository
- *   BACKENDS  reference,wasm by default
+ *   BACKENDS  reference,wasm,wasm-threads by default
  */
 import { type BackendName, backends, casesIn, committedCases, runCase } from "./suites.js";
 

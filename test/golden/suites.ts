@@ -15,7 +15,12 @@ import { runTruncated } from "./truncated.js";
 /** The copies in the repository. */
 export const committedCases = fileURLToPath(new URL("./cases/", import.meta.url));
 
-export const backends = { reference, wasm } as const satisfies Readonly<Record<string, () => Backend>>;
+export const backends = {
+  reference,
+  wasm: () => wasm({ threads: 1 }),
+  // Every program that can be shared is, however small.
+  "wasm-threads": () => wasm({ threads: 2, shareFrom: 0 }),
+} as const satisfies Readonly<Record<string, () => Backend>>;
 export type BackendName = keyof typeof backends;
 
 /** Suites that compute on a backend, and those that do not. */

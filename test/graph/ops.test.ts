@@ -544,6 +544,8 @@ it("every op of the table with a derivative is named in this file's checks", () 
     "constant",
     "random",
     "crossEntropyGradient",
+    "ownRows",
+    "allReduce",
   ];
   const checked = [
     "matmul",

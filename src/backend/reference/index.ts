@@ -67,6 +67,7 @@ function executable(program: Program, memory: readonly Float64Array[], alive: ()
   let result: RunResult = "done";
   return {
     program,
+    threads: 1,
     run() {
       alive();
       for (const statement of program.compute) runStatement(statement, memory);

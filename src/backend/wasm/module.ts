@@ -184,25 +184,23 @@ function emitStep(emitter: StepEmitter, step: Step, t?: Local<"i32">): void {
     labels.push(label);
   };
   if (step.kind === "barrier") {
-    if (!barrier) return;
-    f.call(barrier);
-    return marked("waiting for other threads");
-  }
-  if (step.by === "first") {
+    if (barrier) f.call(barrier);
+    if (barrier) marked("waiting for other threads");
+  } else if (step.by === "first") {
     const { by: _, ...alone } = step;
-    return f.if(i32.eqz(worker), () => emitStep(emitter, alone, t));
-  }
-  if (step.kind === "loop") {
+    f.if(i32.eqz(worker), () => emitStep(emitter, alone, t));
+  } else if (step.kind === "loop") {
     const { steps, reverse } = step.loop;
     if (steps === 0) return;
     for (const inner of step.prepare) emitStep(emitter, inner);
     const [from, to, by] = reverse ? [steps - 1, -1, -1] : [0, steps, 1];
-    return f.count(from, to, by, (index) => {
+    f.count(from, to, by, (index) => {
       for (const inner of step.body) emitStep(emitter, inner, index);
     });
+  } else {
+    f.call(step.call.target, ...step.call.parameters.map((parameter) => addressOf(parameter, t)));
+    marked(step.label);
   }
-  f.call(step.call.target, ...step.call.parameters.map((parameter) => addressOf(parameter, t)));
-  marked(step.label);
 }
 
 /** All-reduces that follow one another share the waits before and after. */

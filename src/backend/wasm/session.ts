@@ -25,6 +25,8 @@ export interface SessionOptions {
   readonly relaxed: boolean;
   /** The most threads that run a program. */
   readonly threads: number;
+  /** Multiplications and additions from which they do. */
+  readonly shareFrom: number;
   readonly profile?: boolean | undefined;
   readonly compile?: CompileModule | undefined;
 }
@@ -131,7 +133,7 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
   /** A program for each worker; equal ones are the same object. */
   const programsOf = (source: Program | ProgramOptions): readonly Program[] => {
     if ("compute" in source) return [source];
-    return (threads > 1 && sharedByRows(source, threads)) || [lower(source)];
+    return (threads > 1 && sharedByRows(source, threads, options.shareFrom)) || [lower(source)];
   };
 
   async function compile(source: Program | ProgramOptions): Promise<Executable> {
@@ -185,6 +187,7 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
 
     const executable: Executable = {
       program,
+      threads: programs.length,
       run() {
         alive();
         if (options.profile) clock.start();

@@ -4,11 +4,11 @@ import type { Program } from "../../program/program.js";
 import { batchOf } from "../../program/shard.js";
 import { productWork } from "../../program/work.js";
 
-/** Multiplications and additions below which threads cost more than they save: waiting for one another takes microseconds. */
-const WORTH_SHARING = 2e1;
+/** Multiplications and additions of a run from which threads share it: below, waiting for one another costs what they save. */
+export const WORTH_SHARING = 2e6;
 
-/** A program for each of up to `threads` workers; undefined where one thread is to do it all. */
-export function sharedByRows(source: ProgramOptions, threads: number): Program[] | undefined {
+/** A program for each of up to `threads` workers; undefined where one thread is to do it all, as it is for less work than `from`. */
+export function sharedByRows(source: ProgramOptions, threads: number, from: number): Program[] | undefined {
   if (source.keep) return undefined;
   const { results, commit = [], guards = [] } = source;
   const batch = batchOf([...[...results, ...commit].map(({ tensor }) => tensor), ...guards]) ?? 1;
@@ -24,7 +24,7 @@ export function sharedByRows(source: ProgramOptions, threads: number): Program[]
     programs.push(program);
   }
   const work = programs.reduce((sum, program) => sum + productWork(program), 0);
-  return work >= WORTH_SHARING && exchangeAlike(programs) ? programs : undefined;
+  return work >= from && exchangeAlike(programs) ? programs : undefined;
 }
 
 /** Workers read one another's buffers by place: those they exchange must lie alike. */
