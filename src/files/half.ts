@@ -5,8 +5,9 @@
  * - bfloat16 (BF16): the upper half of a float32.
  */
 
-const float = new Float32Array(1);
-const bits = new Uint32Array(float.buffer);
+const bytes = /* @__PURE__ */ new ArrayBuffer(4);
+const float = /* @__PURE__ */ new Float32Array(bytes);
+const bits = /* @__PURE__ */ new Uint32Array(bytes);
 
 /** The value of a binary16 bit pattern (0 to 0xffff); exact. */
 export function fromHalf(half: number): number {

@@ -60,8 +60,8 @@ const STORED = {
   U8: Uint8Array,
   BOOL: Uint8Array,
 } as const;
-const HELD = { ...STORED, F16: Float32Array, BF16: Float32Array } as const;
-const DTYPES = Object.keys(STORED) as Dtype[];
+const held = (dtype: Dtype) => (dtype === "F16" || dtype === "BF16" ? Float32Array : STORED[dtype]);
+const DTYPES = /* @__PURE__ */ Object.keys(STORED) as Dtype[];
 const FLOATS = ["F64", "F32", "F16", "BF16"] as const;
 
 type Entry = { name: string; dtype: Dtype; shape: number[]; count: number; begin: number; end: number };
@@ -250,7 +250,8 @@ function checkTensor(name: string, { dtype, shape, data }: SafeTensor): void {
   if (name === "__metadata__") throw at("safetensors keeps this name for itself");
   if (hasLoneSurrogate(name)) throw at("its name is not valid Unicode");
   if (!isDtype(dtype)) throw at(`its dtype ${show(dtype)} is none of ${DTYPES.join(", ")}`);
-  if (!(data instanceof HELD[dtype])) throw at(`its dtype ${dtype} needs a ${HELD[dtype].name}`);
+  const Held = held(dtype);
+  if (!(data instanceof Held)) throw at(`its dtype ${dtype} needs a ${Held.name}`);
   if (!Array.isArray(shape) || !shape.every(isCount)) {
     throw at(`its shape ${show(shape)} is not a list of whole numbers from 0 to 2^53`);
   }

@@ -16,7 +16,7 @@ const cells: Readonly<Record<CellName, (hidden: number) => Cell>> = { rnn, lstm,
 export type CellName = "rnn" | "lstm" | "gru";
 
 /** The cells that can be asked for by name. */
-export const cellNames = Object.keys(cells) as readonly CellName[];
+export const cellNames = /* @__PURE__ */ Object.keys(cells) as readonly CellName[];
 
 /** Without a bias, projection or other option. @throws UserError on another name */
 export function cellNamed(name: CellName, hidden: number): Cell {

@@ -26,7 +26,8 @@ const ORDERS: Readonly<Record<string, readonly string[]>> = {
   anY: ["mdy"],
   Yan: ["ymd"],
 };
-const MONTHS = "january february march april may june july august september october november december".split(" ");
+const MONTHS =
+  /* @__PURE__ */ "january february march april may june july august september october november december".split(" ");
 const TIME = /^(.*?\d)([T ])(\d{1,2}):(\d{2})(?::(\d{2})(\.\d+)?)?\s?(Z|UTC|[+-]\d{2}:?\d{2})?$/;
 const TOKEN = /Q[1-4](?!\d)|\d+|[A-Za-z]+|[^A-Za-z\d]+/gi;
 
