@@ -67,6 +67,7 @@ export function table(withRival: boolean): Table {
       return [
         `peak: GFLOP/s of a bare multiply-add loop on one core in the same seconds, ${short(Math.min(...peaks))} to ${short(Math.max(...peaks))}, median ${short(median(peaks))};`,
         "floor: the products alone at that peak on every thread; ready: until the first step begins, compiling included.",
+        `load ${loadavg()[0]!.toFixed(2)} at the end.`,
         ...(withRival ? ["ratio: PyTorch's time over ours, the median of rounds in which the two take turns."] : []),
       ].join("\n");
     },
