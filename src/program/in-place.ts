@@ -6,6 +6,7 @@
  * Buffers are seen as matrices; one becomes a range of the columns of another (its host) with as many rows.
  */
 import { type Buffer, type Kernel, reads, type Statement, type View, writes } from "./program.js";
+import { withViews } from "./views.js";
 
 /** A view as rows and columns of its buffer, or of that one's host. */
 interface Area {
@@ -203,18 +204,4 @@ function areaOf({ offset, rows, columns: width, stride, step }: View, columns: n
   const rowStep = step / columns;
   if (from + width > columns || !Number.isInteger(rowStride) || !Number.isInteger(rowStep)) return undefined;
   return { firstRow: (offset - from) / columns, rows, rowStride, rowStep, from, to: from + width };
-}
-
-const isView = (value: unknown): value is View => typeof value === "object" && value !== null && "buffer" in value;
-
-/** The same kernel on other views. */
-function withViews<K extends Kernel>(kernel: K, place: (view: View) => View): K {
-  if (kernel.kind === "chain")
-    return {
-      ...kernel,
-      loads: kernel.loads.map(place),
-      stores: kernel.stores.map((store) => ({ ...store, to: place(store.to) })),
-    };
-  const entries = Object.entries(kernel).map(([key, value]) => [key, isView(value) ? place(value) : value]);
-  return Object.fromEntries(entries) as K;
 }

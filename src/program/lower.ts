@@ -13,6 +13,7 @@ import type { Variable } from "../graph/variable.js";
 import { copyChain, fusedChain, moveChain } from "./chains.js";
 import { reduceTogether, sharedOut } from "./collective.js";
 import { inPlace } from "./in-place.js";
+import { intoLoops } from "./into-loops.js";
 import { kernelsOf } from "./kernels.js";
 import { orderOf, readBeforeWritten } from "./order.js";
 import { fewerPasses } from "./passes.js";
@@ -96,7 +97,8 @@ function assembled(
     everything.filter(({ op }) => op === "allReduce").map((tensor) => storage.sourceOf(tensor.inputs[0]!)),
   );
   storage.kindOf = (tensor) => (tensor.op === "allReduce" ? "common" : reduced.has(tensor) ? "partial" : "temporary");
-  const compute = reduceTogether(lowering.section(early, results));
+  const first = reduceTogether(lowering.section(early, results));
+  const compute = keep ? first : intoLoops(storage.buffers, first, (label, size) => storage.buffer(label, size));
   if (whole) storage.kindOf = (tensor) => (whole.has(tensor) ? "common" : "temporary");
   const updates = lowering.section(late, assignments, whole);
   const finish = whole ? sharedOut(reduceTogether(updates), storage.buffers) : updates;

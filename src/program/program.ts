@@ -98,13 +98,14 @@ export interface Product {
 /**
  * Sums (or largest values) along an axis. "rows": out has p rows with p dividing input.rows, out[i] = Σ of the rows
  * r ≡ i mod p. "columns": out is [rows, 1]. "all": out is [1, 1]. `square` sums the squares (sum only). 32-bit backends
- * accumulate "all" in 64 bits.
+ * accumulate "all" in 64 bits. `accumulate` (sums along the rows only) adds to what out holds.
  */
 export interface Reduce {
   readonly kind: "reduce";
   readonly op: "sum" | "max";
   readonly axis: "rows" | "columns" | "all";
   readonly square: boolean;
+  readonly accumulate?: boolean;
   readonly input: View;
   readonly out: View;
 }
@@ -242,6 +243,7 @@ export function reads(kernel: Kernel): readonly View[] {
     case "product":
       return kernel.accumulate ? [kernel.a, kernel.b, kernel.out] : [kernel.a, kernel.b];
     case "reduce":
+      return kernel.accumulate ? [kernel.input, kernel.out] : [kernel.input];
     case "softmax":
     case "transpose":
       return [kernel.input];

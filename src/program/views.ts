@@ -1,5 +1,5 @@
 import { columnsOf, rowsOf, type Shape } from "../graph/shape.js";
-import type { View } from "./program.js";
+import type { Kernel, View } from "./program.js";
 
 /** The whole of a buffer as a matrix. */
 export function matrix(buffer: number, { shape }: { readonly shape: Shape }): View {
@@ -33,3 +33,17 @@ export function reshaped(view: View, { shape }: { readonly shape: Shape }): View
 
 /** All steps of a view inside a loop, as the rows of one matrix. */
 export const overTime = (view: View, steps: number): View => ({ ...view, rows: view.rows * steps, step: 0 });
+
+const isView = (value: unknown): value is View => typeof value === "object" && value !== null && "buffer" in value;
+
+/** The same kernel on other views. */
+export function withViews<K extends Kernel>(kernel: K, place: (view: View) => View): K {
+  if (kernel.kind === "chain")
+    return {
+      ...kernel,
+      loads: kernel.loads.map(place),
+      stores: kernel.stores.map((store) => ({ ...store, to: place(store.to) })),
+    };
+  const entries = Object.entries(kernel).map(([key, value]) => [key, isView(value) ? place(value) : value]);
+  return Object.fromEntries(entries) as K;
+}

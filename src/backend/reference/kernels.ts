@@ -124,9 +124,9 @@ function product({ transposeA, transposeB, accumulate, ...views }: Product, at: 
   });
 }
 
-function reduce({ op, axis, square, ...views }: Reduce, at: At): void {
+function reduce({ op, axis, square, accumulate, ...views }: Reduce, at: At): void {
   const [input, out] = [at(views.input), at(views.out)];
-  each(out, (r, c) => out.set(r, c, op === "sum" ? 0 : -Infinity));
+  if (!accumulate) each(out, (r, c) => out.set(r, c, op === "sum" ? 0 : -Infinity));
   each(input, (r, c) => {
     const [row, column] = axis === "rows" ? [r % out.rows, c] : axis === "columns" ? [r, 0] : [0, 0];
     const value = square ? input.get(r, c) ** 2 : input.get(r, c);

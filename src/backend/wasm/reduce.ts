@@ -70,7 +70,7 @@ function emitRows(f: FunctionBuilder, kernel: Reduce, input: Pointer, out: Point
     const first = Math.min(count, ROWS_AT_A_TIME);
     const blocks = Math.floor((count - first) / ROWS_AT_A_TIME);
     const rest = count - first - blocks * ROWS_AT_A_TIME;
-    add(from, first, true);
+    add(from, first, !kernel.accumulate);
     advance(f, from, first * rowBytes);
     times(f, blocks, () => {
       add(from, ROWS_AT_A_TIME, false);

@@ -111,7 +111,10 @@ function carryOut(memory: Memory, kernel: Kernel, t: number): void {
           totals.set(to, op === "sum" ? before + y : Math.max(before, y));
         }
       }
-      for (const [to, x] of totals) on(out).set(Number(to.split(",")[0]), Number(to.split(",")[1]), x);
+      for (const [to, x] of totals) {
+        const [r, c] = to.split(",").map(Number) as [number, number];
+        on(out).set(r, c, kernel.accumulate ? on(out).get(r, c) + x : x);
+      }
       return;
     }
     case "softmax":

@@ -48,6 +48,21 @@ for (const relaxedSimd of ["auto", "off"] as const) {
       }
     }
 
+    it("adds sums of rows to what is there, step by step", async () => {
+      for (const [rows, columns] of [
+        [1, 5],
+        [3, 4],
+        [8, 13],
+        [17, 7],
+      ] as const) {
+        const bench = workbench();
+        const input = bench.matrix("input", rows, columns, { steps: 5, step: rows * columns });
+        const out = bench.matrix("out", 1, columns);
+        const sum = { kind: "reduce", op: "sum", axis: "rows", square: false, accumulate: true, input, out } as const;
+        await bench.run([loop(5, true, [kernel(sum)])], { wasm });
+      }
+    });
+
     it("lets NaN through to the largest", async () => {
       for (const axis of ["rows", "columns", "all"] as const) {
         const bench = workbench();
