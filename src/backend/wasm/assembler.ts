@@ -54,8 +54,11 @@ export interface FunctionBuilder {
   drop(value: Value<ValueType>): void;
   call(target: FunctionRef, ...parameters: Value<ValueType>[]): void;
   if(condition: I32, then: () => void, otherwise?: () => void): void;
-  /** Runs the body, and again for as long as the condition it returns is not 0. */
-  repeat(body: () => I32): void;
+  /**
+   * Runs the body, and again for as long as the condition it returns is not 0. `leaveIf`, called in the body itself (in
+   * no block within it), leaves the loop at once.
+   */
+  repeat(body: (leaveIf: (condition: I32) => void) => I32): void;
   /** `for (counter = from; counter ≠ to; counter += step)`; the body runs at least once. */
   count(from: number | I32, to: number | I32, step: number, body: (counter: Local<"i32">) => void): void;
   return(value?: Value<ValueType>): void;
@@ -104,6 +107,8 @@ const BLOCK_IF = bytes(0x04, 0x40);
 const BLOCK_LOOP = bytes(0x03, 0x40);
 const ELSE = bytes(0x05);
 const BRANCH_TO_TOP = bytes(0x0d, 0);
+const BLOCK = bytes(0x02, 0x40);
+const BRANCH_OUT = bytes(0x0d, 1);
 const RETURN = bytes(0x0f);
 const UNREACHABLE = bytes(0x00);
 const GET = bytes(0x20);
@@ -175,8 +180,13 @@ function createFunction(parameters: readonly ValueType[], options: ModuleOptions
       emit(END);
     },
     repeat(body) {
-      const inner = nested(() => emit(body().code + BRANCH_TO_TOP));
-      emit(BLOCK_LOOP + inner + END);
+      let leaves = false;
+      const leaveIf = (condition: I32): void => {
+        leaves = true;
+        emit(condition.code + BRANCH_OUT);
+      };
+      const loop = BLOCK_LOOP + nested(() => emit(body(leaveIf).code + BRANCH_TO_TOP)) + END;
+      emit(leaves ? BLOCK + loop + END : loop);
     },
     count(from, to, step, body) {
       const counter = builder.let(typeof from === "number" ? i32.const(from) : from);

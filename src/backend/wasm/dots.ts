@@ -18,7 +18,7 @@ import {
   viewArgument,
 } from "./emission.js";
 import { f32x4, type I32, i32, v128 } from "./instructions.js";
-import { transpose4 } from "./tiles.js";
+import { transpose4 } from "./transpose.js";
 
 /** A tile of rows × columns dot products, each in an accumulator of its own. */
 interface DotTile {

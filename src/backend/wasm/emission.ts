@@ -78,7 +78,8 @@ const NEGLIGIBLE = 2 ** -100;
 /** 0 in place of negligible numbers; NaN stays. */
 export function flushed(f: FunctionBuilder, x: V128): V128 {
   const local = f.let(x);
-  return v128.andnot(local, f32x4.lt(f32x4.abs(local), f.constant(NEGLIGIBLE)));
+  // A constant masks the sign in one instruction where `abs` takes three.
+  return v128.andnot(local, f32x4.lt(v128.and(local, f.bits(0x7fffffff)), f.constant(NEGLIGIBLE)));
 }
 
 /** Runs `body` `times` times. */

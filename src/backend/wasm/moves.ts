@@ -15,7 +15,7 @@ import {
   viewArgument,
 } from "./emission.js";
 import { f32x4, type I32, i32, v128 } from "./instructions.js";
-import { transpose4 } from "./tiles.js";
+import { transpose4 } from "./transpose.js";
 
 /** The address of a table's row. */
 const rowOf = (f: FunctionBuilder, table: I32, row: I32, view: View): Pointer =>

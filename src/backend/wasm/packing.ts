@@ -1,15 +1,14 @@
 /**
- * Packing: a matrix copied into panels, so that a product reads it in the order in which it lies. A panel holds `width`
- * lanes for each depth, [panel][depth][width]; the lanes past the edge are 0, and so are negligible numbers. The lanes are
- * the columns of B or the rows of A.
+ * Packing of B: copied into panels, so that a product reads it in the order in which it lies. A panel holds `width` lanes,
+ * columns of B, for each depth, [panel][depth][width]; the lanes past the edge are 0, and so are negligible numbers.
  */
 import type { FunctionBuilder } from "./assembler.js";
 import { advance, BYTES, flushed, keepLanes, LANES, moving, type Pointer, times, VECTOR } from "./emission.js";
 import { type I32, v128 } from "./instructions.js";
-import { transpose4 } from "./tiles.js";
+import { transpose4 } from "./transpose.js";
 
 export interface Packing {
-  /** Lanes of a panel. */
+  /** Lanes of a panel, whole vectors. */
   readonly width: number;
   /** Lanes in all. */
   readonly lanes: number;
@@ -33,11 +32,6 @@ export function emitPack(f: FunctionBuilder, packing: Packing, source: Pointer, 
   else packAlongLanes(f, packing, source, target, depth);
 }
 
-/** Calls `body` for the lanes of a panel in vectors: the first lane and the number of lanes of each. */
-function forVectors(width: number, body: (lane: number, count: number) => void): void {
-  for (let lane = 0; lane < width; lane += LANES) body(lane, Math.min(LANES, width - lane));
-}
-
 /** A few panels of each source row at a time. */
 function packAlongLanes(f: FunctionBuilder, packing: Packing, source: Pointer, target: Pointer, depth: number): void {
   const { width, lanes, stride } = packing;
@@ -47,13 +41,13 @@ function packAlongLanes(f: FunctionBuilder, packing: Packing, source: Pointer, t
     const [row, place] = [moving(f, from), moving(f, to)];
     times(f, depth, () => {
       for (let panel = 0; panel < panels; panel++) {
-        forVectors(width, (lane, size) => {
+        for (let lane = 0; lane < width; lane += LANES) {
           const first = panel * width + lane;
           const valid = Math.max(0, Math.min(LANES, count - first));
           const x =
             valid === 0 ? f.constant(0) : keepLanes(f, flushed(f, v128.load(row, first * BYTES)), valid, f.constant(0));
-          f.store(place, x, panel * panelBytes(packing) + lane * BYTES, size);
-        });
+          f.store(place, x, panel * panelBytes(packing) + lane * BYTES);
+        }
       }
       advance(f, row, stride);
       advance(f, place, width * BYTES);
@@ -75,20 +69,13 @@ function packAlongDepth(f: FunctionBuilder, packing: Packing, source: Pointer, t
   const to = moving(f, target);
   const block = (row: I32, place: I32, count: number, depths: number): void => {
     const line = (lane: number) => (lane < count ? f.let(flushed(f, v128.load(row, lane * stride))) : f.constant(0));
-    forVectors(width, (lane, size) => {
-      const offset = (d: number): number => (d * width + lane) * BYTES;
-      if (width === 1) return f.store(place, line(0), 0, depths);
-      if (size === 1) {
-        const x = line(lane);
-        for (let d = 0; d < depths; d++) f.storeLane(place, x, d, offset(d));
-        return;
-      }
+    for (let lane = 0; lane < width; lane += LANES) {
       const columns = transpose4(
         f,
-        [0, 1, 2, 3].map((i) => line(i < size ? lane + i : count)),
+        [0, 1, 2, 3].map((i) => line(lane + i)),
       );
-      for (let d = 0; d < depths; d++) f.store(place, columns[d]!, offset(d), size);
-    });
+      for (let d = 0; d < depths; d++) f.store(place, columns[d]!, (d * width + lane) * BYTES);
+    }
   };
   const panel = (count: number): void => {
     const [row, place] = [moving(f, from), moving(f, to)];

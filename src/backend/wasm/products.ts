@@ -4,13 +4,15 @@
  * - dots: B's columns lie along the depth and there are few rows or columns (`dots.ts`).
  * - tiles: a tile of out in registers walks down the depth (`tiles.ts`). B is read from panels of 8 columns: one that a
  *   loop leaves as it is is packed once before it, any other in the call where enough rows share the work. A is packed
- *   in the call, in panels of 5 rows.
+ *   in the call, in panels of the rows of a tile (`chunks.ts`).
  *
- * Loops, outside in: blocks of the depth, blocks of rows, panels of B, tiles of rows. A block of A and a panel of B stay
- * in the first-level cache while the tiles pass over them.
+ * Loops, outside in: blocks of the depth, blocks of rows, panels of B, tiles of rows. A panel of B stays in the
+ * first-level cache while the tiles pass over it, and a block of A at least in the second-level cache.
  */
 import type { Product } from "../../program/program.js";
-import type { FunctionBuilder } from "./assembler.js";
+import type { FunctionBuilder, ModuleBuilder } from "./assembler.js";
+import { type Blocking, blocking, type RowBlocks, rowsOf, type Tuning, tuning128 } from "./blocking.js";
+import { packChunks, panelBytes as packedRows } from "./chunks.js";
 import { emitDots } from "./dots.js";
 import {
   type Argument,
@@ -26,28 +28,7 @@ import {
 } from "./emission.js";
 import { i32, plus } from "./instructions.js";
 import { emitPack, type Packing, packedBytes, panelBytes } from "./packing.js";
-import { emitTile } from "./tiles.js";
-
-export interface Tuning {
-  /** Rows of a tile and columns of a panel. */
-  readonly rows: number;
-  readonly panel: number;
-  /** Columns of a panel for a single row. */
-  readonly rowPanel: number;
-  /** Greatest depth of a block of A, and its greatest size in bytes. */
-  readonly block: { readonly depth: number; readonly bytes: number };
-  /** The same for a transposed A, whose rows lie across: a deep block would touch too many pages. */
-  readonly transposedBlock: { readonly depth: number; readonly bytes: number };
-}
-
-/** Measured on Node 20 and 24 without 256-bit revectorisation: `test/backend/wasm/bench.ts`. */
-export const defaultTuning: Tuning = {
-  rows: 5,
-  panel: 8,
-  rowPanel: 28,
-  block: { depth: 512, bytes: 32768 },
-  transposedBlock: { depth: 128, bytes: 65536 },
-};
+import { tileStrip } from "./tiles.js";
 
 /** From this many rows on, packing B in the call pays. */
 const ROWS_WORTH_PACKING = 8;
@@ -64,7 +45,7 @@ export function emitProduct(
   kernel: Product,
   label: string,
   constantB: boolean,
-  tuning: Tuning = defaultTuning,
+  tuning: Tuning = tuning128,
 ): ProductCalls {
   const { rows: m, columns: n } = kernel.out;
   const columnsAlongDepth = kernel.transposeB || (n === 1 && kernel.b.stride === 1);
@@ -73,85 +54,40 @@ export function emitProduct(
   return emitTiled(emission, kernel, label, planOf(kernel, constantB, tuning));
 }
 
-/** A total in `count` parts of `size` and a rest: even parts where some divisor is at least half of the greatest size. */
-export function split(total: number, greatest: number): { size: number; count: number; rest: number } {
-  if (total <= greatest) return { size: total, count: 1, rest: 0 };
-  for (let size = greatest; 2 * size >= greatest; size--)
-    if (total % size === 0) return { size, count: total / size, rest: 0 };
-  const size = Math.ceil(total / Math.ceil(total / greatest));
-  return { size, count: Math.floor(total / size), rest: total % size };
-}
-
-/** Rows of out that go through tiles of one height. */
-interface RowGroup {
-  readonly rows: number;
-  readonly tiles: number;
-  /** Tiles in a block of A. */
-  readonly blocks: ReturnType<typeof split>;
-  /** Columns of a tile. */
-  readonly columns: number;
-}
-
 /** How a tiled product is carried out. */
-interface Plan {
+interface Plan extends Blocking {
   readonly n: number;
-  readonly depths: ReturnType<typeof split>;
-  readonly groups: readonly RowGroup[];
   /** Bytes of the largest block of A. */
   readonly blockBytes: number;
   /** In the call, or before the loop with `constantB`; undefined where B is read as it lies. */
   readonly packedB: Packing | undefined;
   readonly constantB: boolean;
+  /** Columns of a panel of B. */
   readonly panel: number;
+  readonly tuning: Tuning;
 }
 
 function planOf(kernel: Product, constantB: boolean, tuning: Tuning): Plan {
   const { rows: m, columns: n } = kernel.out;
   const k = kernel.transposeA ? kernel.a.rows : kernel.a.columns;
-  const limits = kernel.transposeA ? tuning.transposedBlock : tuning.block;
-  const depths = split(k, limits.depth);
-  const packB = constantB || kernel.transposeB || m >= ROWS_WORTH_PACKING;
-  const panel = m === 1 ? tuning.rowPanel : tuning.panel;
-  const groups = rowTiles(m, tuning.rows).map(({ rows, tiles }): RowGroup => {
-    const blocks = split(tiles, Math.max(1, Math.floor(limits.bytes / (rows * depths.size * BYTES))));
-    return { rows, tiles, blocks, columns: rows > 2 ? panel : wideColumns(rows, panel) };
-  });
-  return {
-    n,
-    depths,
-    groups,
-    blockBytes: Math.max(...groups.map(({ rows, blocks }) => blocks.size * rows)) * depths.size * BYTES,
-    constantB,
-    panel,
-    packedB: packB
-      ? {
-          width: panel,
-          lanes: n,
-          stride: kernel.b.stride * BYTES,
-          alongDepth: kernel.transposeB,
-          capacity: constantB ? k : depths.size,
-        }
-      : undefined,
+  const { depths, blocks } = blocking(m, n, k, kernel.transposeA, tuning);
+  const bytesOf = ({ tiles }: RowBlocks): number =>
+    tiles.reduce((sum, { rows, count }) => sum + count * packedRows(rows, depths.size, tuning.spread), 0);
+  const panel = tuning.fewRows[m - 1] ?? tuning.panel;
+  const packedB: Packing = {
+    width: panel,
+    lanes: n,
+    stride: kernel.b.stride * BYTES,
+    alongDepth: kernel.transposeB,
+    capacity: constantB ? k : depths.size,
   };
+  const packs = constantB || kernel.transposeB || m >= ROWS_WORTH_PACKING;
+  const blockBytes = Math.max(...blocks.map(bytesOf));
+  return { n, depths, blocks, blockBytes, packedB: packs ? packedB : undefined, constantB, panel, tuning };
 }
-
-/** Tiles of `size` rows and one of the rows left; two tiles of 4 in place of 5 and 3. */
-function rowTiles(m: number, size: number): { rows: number; tiles: number }[] {
-  const rest = m % size;
-  const even = size === 5 && rest === 3 && m > size;
-  const groups = [
-    { rows: size, tiles: Math.floor(m / size) - (even ? 1 : 0) },
-    { rows: even ? 4 : rest, tiles: even ? 2 : 1 },
-  ];
-  return groups.filter(({ rows, tiles }) => rows > 0 && tiles > 0);
-}
-
-/** A tile of one or two rows reads several panels of 8, 1 × 24 or 2 × 16: enough accumulators to be busy. */
-const wideColumns = (rows: number, panel: number): number =>
-  Math.max(1, Math.floor((rows === 1 ? 24 : 16) / panel)) * panel;
 
 function emitTiled(emission: Emission, kernel: Product, label: string, plan: Plan): ProductCalls {
-  const { packedB, constantB } = plan;
+  const { packedB, constantB, depths } = plan;
   const parameters: Argument[] = [viewArgument(kernel.a), viewArgument(kernel.b), viewArgument(kernel.out)];
   let prepare: Call | undefined;
   if (constantB && packedB) {
@@ -165,39 +101,31 @@ function emitTiled(emission: Emission, kernel: Product, label: string, plan: Pla
   const bytesB = packedB && !constantB ? packedBytes(packedB) : 0;
   parameters.push({ kind: "scratch", scratch: emission.scratch(bytesB + plan.blockBytes, "call") });
 
-  const target = emission.module.function(
-    label,
-    ["i32", "i32", "i32", "i32"],
-    undefined,
-    (f, aStart, bStart, out, workspace) => {
-      const [a, b] = [moving(f, aStart), moving(f, bStart)];
-      const workA = f.let(plus(workspace, bytesB));
-      const { depths } = plan;
-      const several = depths.count > 1 || depths.rest > 0;
-      const accumulate = several ? f.let(i32.const(kernel.accumulate ? 1 : 0)) : kernel.accumulate;
-      const steps = stepsOf(kernel, plan);
-      const block = (depth: number): void => {
-        if (bytesB > 0) emitPack(f, packedB!, b, workspace, depth);
-        const nest = { kernel, plan, steps, depth, accumulate, b: bytesB > 0 ? workspace : b, workA };
-        emitRows(f, nest, a, out);
-        if (!several) return;
-        advance(f, a, depth * steps.aDepth);
-        advance(f, b, depth * (constantB ? steps.bDepth : kernel.transposeB ? BYTES : kernel.b.stride * BYTES));
-        f.set(accumulate as Pointer, i32.const(1));
-      };
-      times(f, depths.count, () => block(depths.size));
-      if (depths.rest > 0) block(depths.rest);
-    },
-  );
+  const { module } = emission;
+  const target = module.function(label, ["i32", "i32", "i32", "i32"], undefined, (f, a, b, out, workspace) => {
+    const workA = f.let(plus(workspace, bytesB));
+    const several = depths.count > 1 || depths.rest > 0;
+    const accumulate = several ? f.let(i32.const(kernel.accumulate ? 1 : 0)) : kernel.accumulate;
+    const steps = stepsOf(kernel, plan);
+    const block = (depth: number): void => {
+      if (bytesB > 0) emitPack(f, packedB!, b, workspace, depth);
+      const nest = { module, kernel, plan, steps, depth, accumulate, b: bytesB > 0 ? workspace : b, workA };
+      emitRows(f, nest, a, out);
+      if (!several) return;
+      advance(f, a, depth * steps.aDepth);
+      advance(f, b, depth * (constantB ? steps.bDepth : kernel.transposeB ? BYTES : kernel.b.stride * BYTES));
+      f.set(accumulate as Pointer, i32.const(1));
+    };
+    times(f, depths.count, () => block(depths.size));
+    if (depths.rest > 0) block(depths.rest);
+  });
   return { prepare, call: { target, parameters } };
 }
 
 /** Byte steps: through A where it lies, through B as the tiles read it, through out. */
 function stepsOf(kernel: Product, plan: Plan) {
-  const aStride = kernel.a.stride * BYTES;
   return {
-    aRow: kernel.transposeA ? BYTES : aStride,
-    aDepth: kernel.transposeA ? aStride : BYTES,
+    aDepth: kernel.transposeA ? kernel.a.stride * BYTES : BYTES,
     bDepth: plan.packedB ? plan.panel * BYTES : kernel.b.stride * BYTES,
     bPanel: plan.packedB ? panelBytes(plan.packedB) : plan.panel * BYTES,
     outRow: kernel.out.stride * BYTES,
@@ -206,6 +134,7 @@ function stepsOf(kernel: Product, plan: Plan) {
 
 /** One block of the depth. */
 interface Nest {
+  readonly module: ModuleBuilder;
   readonly kernel: Product;
   readonly plan: Plan;
   readonly steps: ReturnType<typeof stepsOf>;
@@ -218,54 +147,59 @@ interface Nest {
 
 /** Blocks of rows: each is packed, and all of B passes over it. */
 function emitRows(f: FunctionBuilder, nest: Nest, aStart: Pointer, outStart: Pointer): void {
-  const { kernel, steps, depth, workA } = nest;
+  const { kernel, plan, steps, depth, workA } = nest;
   const a = moving(f, aStart);
   const out = moving(f, outStart);
-  for (const group of nest.plan.groups) {
-    const { rows, blocks } = group;
-    const rowBlock = (tiles: number): void => {
-      const packing: Packing = {
-        width: rows,
-        lanes: tiles * rows,
-        stride: kernel.a.stride * BYTES,
-        alongDepth: !kernel.transposeA,
-        capacity: depth,
-      };
-      emitPack(f, packing, a, workA, depth);
-      forPanels(f, nest, group.columns, out, (b, end, target, columns) => {
-        const [aTile, outTile] = [moving(f, workA), moving(f, target)];
-        times(f, tiles, () => {
-          const place = { a: aTile, b, out: outTile, end, accumulate: nest.accumulate };
-          emitTile(f, { rows, columns, ...steps, bVector: (v) => vectorOffset(nest, v) }, place);
-          advance(f, aTile, panelBytes(packing));
-          advance(f, outTile, rows * steps.outRow);
-        });
+  for (const { count, tiles } of plan.blocks) {
+    times(f, count, () => {
+      const work = moving(f, workA);
+      const source = { transposed: kernel.transposeA, stride: kernel.a.stride * BYTES };
+      for (const { rows, count: panels } of tiles)
+        packChunks(f, { rows, depth, spread: plan.tuning.spread }, source, panels, a, work);
+      // As many panels at a time as the widest tile takes.
+      const width = Math.max(...tiles.map(({ columns }) => columns));
+      const [b, target] = [moving(f, nest.b), moving(f, out)];
+      const group = (columns: number): void => emitPanels(f, nest, tiles, { b, out: target, columns });
+      times(f, Math.floor(plan.n / width), () => {
+        group(width);
+        advance(f, b, (width / plan.panel) * steps.bPanel);
+        advance(f, target, width * BYTES);
       });
-      advance(f, a, tiles * rows * steps.aRow);
-      advance(f, out, tiles * rows * steps.outRow);
-    };
-    times(f, blocks.count, () => rowBlock(blocks.size));
-    if (blocks.rest > 0) rowBlock(blocks.rest);
+      if (plan.n % width > 0) group(plan.n % width);
+      advance(f, out, rowsOf(tiles) * steps.outRow);
+    });
   }
 }
 
-/** Runs over the columns in groups of `width`, a number of whole panels, and once for the columns left. */
-function forPanels(
-  f: FunctionBuilder,
-  { plan, steps, depth, b: start }: Nest,
-  width: number,
-  out: Pointer,
-  body: (b: Pointer, end: Pointer, out: Pointer, columns: number) => void,
-): void {
-  const b = moving(f, start);
-  const target = moving(f, out);
-  const group = (columns: number): void => body(b, f.let(plus(b, depth * steps.bDepth)), target, columns);
-  times(f, Math.floor(plan.n / width), () => {
-    group(width);
-    advance(f, b, (width / plan.panel) * steps.bPanel);
-    advance(f, target, width * BYTES);
-  });
-  if (plan.n % width > 0) group(plan.n % width);
+interface Panels {
+  readonly b: Pointer;
+  readonly out: Pointer;
+  readonly columns: number;
+}
+
+/** The tiles of a block over a few panels of B: a wide tile takes all, the others one after the other. */
+function emitPanels(f: FunctionBuilder, nest: Nest, tiles: RowBlocks["tiles"], { b, out, columns }: Panels): void {
+  const { plan, steps, depth, accumulate } = nest;
+  const given = typeof accumulate === "boolean" ? [] : [accumulate];
+  const { spread } = plan.tuning;
+  let [aBytes, outBytes] = [0, 0];
+  for (const { rows, count, columns: most } of tiles) {
+    for (let first = 0; first < columns; first += most) {
+      const shape = { rows, columns: Math.min(most, columns - first), depth, spread };
+      const tile = {
+        ...shape,
+        bDepth: steps.bDepth,
+        bVector: (v: number) => vectorOffset(nest, v),
+        outRow: steps.outRow,
+      };
+      const strip = tileStrip(nest.module, tile, typeof accumulate === "boolean" ? accumulate : "given");
+      const panel = plus(b, (first / plan.panel) * steps.bPanel);
+      const target = plus(out, outBytes + first * BYTES);
+      f.call(strip, plus(nest.workA, aBytes), panel, target, i32.const(count), ...given);
+    }
+    aBytes += count * packedRows(rows, depth, spread);
+    outBytes += count * rows * steps.outRow;
+  }
 }
 
 /** The offset of the v-th vector of B from the first, at one depth. */

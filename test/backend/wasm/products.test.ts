@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { split } from "../../../src/backend/wasm/blocking.js";
 import { enableRelaxedSimd } from "../../../src/backend/wasm/flags-node.js";
-import { split } from "../../../src/backend/wasm/products.js";
 import type { Product } from "../../../src/program/program.js";
 import { kernel, loop, workbench } from "./workbench.js";
 

@@ -1,0 +1,146 @@
+/** How a product is cut up: tiles of rows, panels of columns, blocks of rows and of the depth. */
+import type { Spread } from "./chunks.js";
+import { BYTES } from "./emission.js";
+
+export interface TileShape {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** Greatest depth of a block, and greatest size in bytes of a block of A. */
+interface Block {
+  readonly depth: number;
+  readonly bytes: number;
+}
+
+export interface Tuning {
+  /** Columns of a panel of B where there are 1, 2 or 3 rows in all; they are one tile. */
+  readonly fewRows: readonly number[];
+  /** Columns of a panel of B otherwise. */
+  readonly panel: number;
+  /**
+   * Tiles for the rest, tallest and best first, each with the time it takes per column in terms of a row of the best. At
+   * most one of several panels' width is used, for the last one or two rows.
+   */
+  readonly tiles: readonly (TileShape & { readonly cost: number })[];
+  readonly spread: Spread;
+  readonly block: Block;
+  /** For a transposed A, whose rows lie across: a deep block touches many pages. */
+  readonly transposedBlock: Block;
+}
+
+/** Measured on Node 20 and 24: `test/backend/wasm/bench.ts`. */
+export const tuning128: Tuning = {
+  fewRows: [28, 16, 12],
+  panel: 8,
+  tiles: [
+    { rows: 5, columns: 8, cost: 5 },
+    { rows: 4, columns: 8, cost: 4.5 },
+    { rows: 3, columns: 8, cost: 4 },
+    { rows: 2, columns: 16, cost: 2.2 },
+    { rows: 1, columns: 24, cost: 1.4 },
+  ],
+  spread: "shuffle",
+  block: { depth: 512, bytes: 24576 },
+  transposedBlock: { depth: 128, bytes: 65536 },
+};
+
+/** For V8's 256-bit revectorisation, which makes one instruction of two on neighbouring vectors: Node 24. */
+export const tuning256: Tuning = {
+  fewRows: [48, 32, 24],
+  panel: 16,
+  tiles: [
+    { rows: 6, columns: 16, cost: 6 },
+    { rows: 5, columns: 16, cost: 5.4 },
+    { rows: 4, columns: 16, cost: 4.7 },
+    { rows: 3, columns: 16, cost: 4 },
+    { rows: 2, columns: 32, cost: 2.4 },
+    { rows: 1, columns: 48, cost: 1.4 },
+  ],
+  spread: "load",
+  block: { depth: 512, bytes: 24576 },
+  transposedBlock: { depth: 128, bytes: 65536 },
+};
+
+/** A total in `count` parts of `size` and a rest: even parts where some divisor is at least half of the greatest size. */
+export function split(total: number, greatest: number): { size: number; count: number; rest: number } {
+  if (total <= greatest) return { size: total, count: 1, rest: 0 };
+  for (let size = greatest; 2 * size >= greatest; size--)
+    if (total % size === 0) return { size, count: total / size, rest: 0 };
+  const size = Math.ceil(total / Math.ceil(total / greatest));
+  return { size, count: Math.floor(total / size), rest: total % size };
+}
+
+/** Tiles one below the other. */
+export interface Tiles extends TileShape {
+  readonly count: number;
+}
+
+/** The tiles that take the least time for m rows; of many rows, most are of the best height and come first. */
+export function tilesOf(m: number, tuning: Tuning): Tiles[] {
+  const few = tuning.fewRows[m - 1];
+  if (few) return [{ rows: m, columns: few, count: 1 }];
+  const best = tuning.tiles[0]!;
+  const bulk = Math.max(0, Math.floor(m / best.rows) - best.rows);
+  const rest = m - bulk * best.rows;
+  const wide = tuning.tiles.filter(({ columns }) => columns > tuning.panel);
+  const tall = tuning.tiles.filter(({ columns }) => columns === tuning.panel);
+
+  type Way = { readonly cost: number; readonly tiles: readonly TileShape[] };
+  const cheapest = (ways: readonly Way[]): Way | undefined =>
+    ways.reduce<Way | undefined>((least, way) => (least && least.cost <= way.cost ? least : way), undefined);
+  /** The best way to make up 0, 1, … rows of tall tiles. */
+  const reached: (Way | undefined)[] = [{ cost: 0, tiles: [] }];
+  const and = (way: Way | undefined, tile: Tuning["tiles"][number]): Way[] =>
+    way ? [{ cost: way.cost + tile.cost, tiles: [...way.tiles, tile] }] : [];
+  for (let rows = 1; rows <= rest; rows++)
+    reached.push(cheapest(tall.flatMap((tile) => and(reached[rows - tile.rows], tile))));
+  const last = wide.flatMap((tile) => and(reached[rest - tile.rows], tile));
+  const { tiles } = cheapest([...(reached[rest] ? [reached[rest]] : []), ...last])!;
+  return tuning.tiles.flatMap(({ rows, columns }) => {
+    const count = tiles.filter((tile) => tile.rows === rows).length + (rows === best.rows ? bulk : 0);
+    return count > 0 ? [{ rows, columns, count }] : [];
+  });
+}
+
+/** Blocks of rows that are packed together: `count` blocks, each of these tiles. */
+export interface RowBlocks {
+  readonly count: number;
+  readonly tiles: readonly Tiles[];
+}
+
+export const rowsOf = (tiles: readonly Tiles[]): number =>
+  tiles.reduce((sum, { rows, count }) => sum + rows * count, 0);
+
+/** Blocks of about `rows` rows; the tiles of other heights than the first come with the last. */
+function rowBlocks(tiles: readonly Tiles[], rows: number): RowBlocks[] {
+  const [first, ...others] = tiles as [Tiles, ...Tiles[]];
+  const { size, count, rest } = split(first.count, Math.max(1, Math.floor(rows / first.rows)));
+  const block = (tilesOfFirst: number): Tiles => ({ ...first, count: tilesOfFirst });
+  if (rest === 0 && others.length === 0) return [{ count, tiles: [block(size)] }];
+  const whole = rest > 0 ? count : count - 1;
+  const last = { count: 1, tiles: [block(rest > 0 ? rest : size), ...others] };
+  return whole > 0 ? [{ count: whole, tiles: [block(size)] }, last] : [last];
+}
+
+/** From here on out does not stay in the second-level cache from one block of the depth to the next. */
+const LARGE_OUT = 2 ** 20;
+/** Up to here all of A is one block, so that a large B passes by once. */
+const SMALL_A = 2 ** 17;
+const SHALLOW = 16;
+/** Of a shallow product out should stay in the cache from panel to panel (8000 × 384 of depth 2: twice as fast). */
+const SHALLOW_OUT = 2 ** 16;
+
+export interface Blocking {
+  readonly depths: ReturnType<typeof split>;
+  readonly blocks: readonly RowBlocks[];
+}
+
+/** Blocks of the depth, and of the rows in each. */
+export function blocking(m: number, n: number, k: number, transposedA: boolean, tuning: Tuning): Blocking {
+  const limits = transposedA && m * n * BYTES < LARGE_OUT ? tuning.transposedBlock : tuning.block;
+  const depths = split(k, limits.depth);
+  const bytes = depths.size * BYTES;
+  const most = depths.size > SHALLOW ? Math.floor(limits.bytes / bytes) : Math.floor(SHALLOW_OUT / (n * BYTES));
+  return { depths, blocks: rowBlocks(tilesOf(m, tuning), m * bytes <= SMALL_A && depths.size > SHALLOW ? m : most) };
+}
