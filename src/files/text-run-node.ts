@@ -73,7 +73,8 @@ export async function loadTextRun(dir: string): Promise<TextRun> {
       const trainer = await createTrainer(layer, {
         loss: crossEntropy(),
         optimizer: sgd({ learningRate: 1 }),
-        backend: typeof backend === "string" ? backendNamed(backend) : backend,
+        // One character at a time leaves threads nothing to share.
+        backend: typeof backend === "string" ? backendNamed(backend, { threads: 1 }) : backend,
         weights,
       });
       const predictor = await trainer.predictor({ inputShape: [1, 1, 1], inputType: "index" });
