@@ -11,16 +11,14 @@ import { columnsOf, rowsOf, sizeOf } from "../graph/shape.js";
 import { type LoopBody, Tensor } from "../graph/tensor.js";
 import type { Variable } from "../graph/variable.js";
 import { copyChain, fusedChain, moveChain } from "./chains.js";
-import { reduceTogether, sharedOut } from "./collective.js";
 import { inPlace } from "./in-place.js";
 import { intoLoops } from "./into-loops.js";
 import { kernelsOf } from "./kernels.js";
 import { orderOf, readBeforeWritten } from "./order.js";
 import { fewerPasses } from "./passes.js";
 import { planMemory } from "./plan.js";
-import { type Kernel, type Program, reads, type Shard, type Statement, type View } from "./program.js";
+import { type Buffer, type Kernel, type Program, reads, type Statement, type View } from "./program.js";
 import { type Group, isAlias, isChained, isLeaf, isPartOfInput, schedule, tensorsOf } from "./schedule.js";
-import { shardGraph } from "./shard.js";
 import { mergeEqual, reachable } from "./simplify.js";
 import { Storage } from "./storage.js";
 import { asRowsOf, matrix, overTime, sameView } from "./views.js";
@@ -49,7 +47,7 @@ export function lower(options: ProgramOptions): Program {
 }
 
 /** Assignments made independent of one another, and the graph rewritten for fewer passes (but where every value is to be looked at). */
-function readied({
+export function readied({
   results,
   commit = [],
   guards = [],
@@ -62,24 +60,17 @@ function readied({
   return { ...options, results: results.map(assigned), commit: copied.map(assigned), guards: guards.map(better) };
 }
 
-/**
- * As `lower`, for a worker that has some rows of the batch and meets others in all-reduces; the number of rows in
- * variables marked `batch` is `shard.of`. Undefined where the computation cannot be shared by rows.
- */
-export function lowerShard(program: ProgramOptions, shard: Shard): Program | undefined {
-  const { commit, results, guards, ...options } = readied(program);
-  const roots = [...results, ...commit].map(({ tensor }) => tensor);
-  const local = shardGraph([...roots, ...guards], shard);
-  if (!local) return undefined;
-  const assigned = ({ variable, tensor }: Assignment): Assignment => ({ variable, tensor: local.of(tensor) });
-  const made = { results: results.map(assigned), commit: commit.map(assigned), guards: guards.map(local.of) };
-  return { ...assembled({ ...options, ...made }, local.whole), shard };
+/** What `lower-shard.ts` knows of workers that share a batch. */
+export interface Sharing {
+  /** The tensors that are the same for all workers. */
+  readonly whole: ReadonlySet<Tensor>;
+  reduceTogether(statements: readonly Statement[]): Statement[];
+  sharedOut(statements: readonly Statement[], buffers: readonly Buffer[]): Statement[];
 }
 
-/** `whole`, where workers share the batch: the tensors that are the same for all of them. */
-function assembled(
+export function assembled(
   { name, results, commit: assignments = [], guards = [], keep = false }: ProgramOptions,
-  whole?: ReadonlySet<Tensor>,
+  sharing?: Sharing,
 ): Program {
   const wanted = [...results, ...assignments].map(({ tensor }) => tensor);
   const representative = mergeEqual([...wanted, ...guards]);
@@ -97,11 +88,19 @@ function assembled(
     everything.filter(({ op }) => op === "allReduce").map((tensor) => storage.sourceOf(tensor.inputs[0]!)),
   );
   storage.kindOf = (tensor) => (tensor.op === "allReduce" ? "common" : reduced.has(tensor) ? "partial" : "temporary");
+<<<<<<< Updated upstream
   const first = reduceTogether(lowering.section(early, results));
   const compute = keep ? first : intoLoops(storage.buffers, first, (label, size) => storage.buffer(label, size));
   if (whole) storage.kindOf = (tensor) => (whole.has(tensor) ? "common" : "temporary");
   const updates = lowering.section(late, assignments, whole);
   const finish = whole ? sharedOut(reduceTogether(updates), storage.buffers) : updates;
+=======
+  const computed = lowering.section(early, results);
+  const compute = sharing ? sharing.reduceTogether(computed) : computed;
+  if (sharing) storage.kindOf = (tensor) => (sharing.whole.has(tensor) ? "common" : "temporary");
+  const updates = lowering.section(late, assignments, sharing?.whole);
+  const finish = sharing ? sharing.sharedOut(sharing.reduceTogether(updates), storage.buffers) : updates;
+>>>>>>> Stashed changes
   const checks = guards.map((guard) => readGuard(storage.view(representative(guard))));
   const all = [...compute, ...checks, ...finish];
   const statements = keep ? all : inPlace(storage.buffers, all);

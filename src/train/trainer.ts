@@ -11,11 +11,11 @@ import type { Variable } from "../graph/variable.js";
 import type { Layer } from "../layers/layer.js";
 import { createRng, type Rng } from "../parameters/rng.js";
 import type { BatchSource, TrainingData } from "./data.js";
-import { findNonFinite, NonFiniteError } from "./diagnose.js";
+import type { NonFiniteError } from "./diagnose.js";
 import type { Loss } from "./loss.js";
 import { createNetwork, type Network } from "./network.js";
 import type { Optimizer } from "./optimizer.js";
-import { createPredictorOn, type NamedTensor, type Predictor, type PredictorOptions } from "./predictor.js";
+import type { NamedTensor, Predictor, PredictorOptions } from "./predictor.js";
 import { checkTargets, type TrainingStep, trainingStep, validationStep, type Window } from "./programs.js";
 import type { Checkpoint, Progress, Report } from "./progress.js";
 import type { Schedule } from "./schedule.js";
@@ -289,6 +289,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   }
 
   const nonFinite = async (program: Compiled, step: number, learningRate: number): Promise<NonFiniteError> => {
+    const { findNonFinite, NonFiniteError } = await import("./diagnose.js");
     const found = await findNonFinite(session, program.program);
     const where = found
       ? `${found.tensor}${found.time === undefined ? "" : ` at time index ${found.time}`} is ${found.value}`
@@ -341,7 +342,10 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
         data.validation?.({ ...batchOptions, window: window.every, stride: window.every }) ??
           data.train({ ...batchOptions, window: window.every, stride: window.every }),
       ),
-    predictor: (predictorOptions) => createPredictorOn(session, network, variables, predictorOptions, () => revision),
+    async predictor(predictorOptions) {
+      const { createPredictorOn } = await import("./predictor.js");
+      return createPredictorOn(session, network, variables, predictorOptions, () => revision);
+    },
     parameters: () => readAll(network.parameters),
     load,
     async checkpoint() {

@@ -7,7 +7,6 @@ import type { Backend } from "../contract.js";
 import { noSharedMemory, processors } from "./crew.js";
 import { hasRelaxedSimd, hasSimd } from "./features.js";
 import { type CompileModule, createWasmSession, type WasmSession } from "./session.js";
-import { WORTH_SHARING } from "./sharing.js";
 
 export interface WasmOptions {
   /**
@@ -46,7 +45,7 @@ export function wasm(options: WasmOptions = {}): WasmBackend {
     async createSession() {
       if (!hasSimd()) throw new UserError("the wasm backend needs WebAssembly SIMD, which this engine does not have");
       const relaxed = options.relaxedSimd !== "off" && hasRelaxedSimd();
-      const { profile, compile, shareFrom = WORTH_SHARING } = options;
+      const { profile, compile, shareFrom } = options;
       const threads = threadsFor(options.threads);
       return createWasmSession(backend, { relaxed, threads, shareFrom, profile, compile });
     },

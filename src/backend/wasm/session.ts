@@ -9,7 +9,6 @@ import type { Backend, Executable, HostArray, RunResult, Session } from "../cont
 import { CREW_BYTES, createCrew, mayBlock, type Part } from "./crew.js";
 import { createHeap, type Heap } from "./heap.js";
 import { emitProgram } from "./module.js";
-import { sharedByRows } from "./sharing.js";
 import { CONTROL_BYTES } from "./team.js";
 
 const BYTES = 4;
@@ -26,7 +25,7 @@ export interface SessionOptions {
   /** The most threads that run a program. */
   readonly threads: number;
   /** Multiplications and additions from which they do. */
-  readonly shareFrom: number;
+  readonly shareFrom?: number | undefined;
   readonly profile?: boolean | undefined;
   readonly compile?: CompileModule | undefined;
 }
@@ -131,14 +130,17 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
   };
 
   /** A program for each worker; equal ones are the same object. */
-  const programsOf = (source: Program | ProgramOptions): readonly Program[] => {
+  const programsOf = async (source: Program | ProgramOptions): Promise<readonly Program[]> => {
     if ("compute" in source) return [source];
-    return (threads > 1 && sharedByRows(source, threads, options.shareFrom)) || [lower(source)];
+    if (threads === 1) return [lower(source)];
+    // Loaded when it is used: many pages have one thread.
+    const { sharedByRows } = await import("./sharing.js");
+    return sharedByRows(source, threads, options.shareFrom) ?? [lower(source)];
   };
 
   async function compile(source: Program | ProgramOptions): Promise<Executable> {
+    const programs = await programsOf(source);
     const { constantAddress } = alive();
-    const programs = programsOf(source);
     const [program] = programs as [Program];
     const name = `the program "${program.name}"`;
     checkPlan(programs, name);

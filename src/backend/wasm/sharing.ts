@@ -1,14 +1,15 @@
 /** Whether a computation is shared by threads, each with its rows of the batch, and what each of them runs. */
-import { lowerShard, type ProgramOptions } from "../../program/lower.js";
+import type { ProgramOptions } from "../../program/lower.js";
+import { lowerShard } from "../../program/lower-shard.js";
 import type { Program } from "../../program/program.js";
 import { batchOf } from "../../program/shard.js";
 import { productWork } from "../../program/work.js";
 
 /** Multiplications and additions of a run from which threads share it: below, waiting for one another costs what they save. */
-export const WORTH_SHARING = 2e6;
+const WORTH_SHARING = 2e6;
 
 /** A program for each of up to `threads` workers; undefined where one thread is to do it all, as it is for less work than `from`. */
-export function sharedByRows(source: ProgramOptions, threads: number, from: number): Program[] | undefined {
+export function sharedByRows(source: ProgramOptions, threads: number, from = WORTH_SHARING): Program[] | undefined {
   if (source.keep) return undefined;
   const { results, commit = [], guards = [] } = source;
   const batch = batchOf([...[...results, ...commit].map(({ tensor }) => tensor), ...guards]) ?? 1;

@@ -1,0 +1,19 @@
+/** The program of one of several workers that share a batch. */
+import { reduceTogether, sharedOut } from "./collective.js";
+import { type Assignment, assembled, type ProgramOptions, readied } from "./lower.js";
+import type { Program, Shard } from "./program.js";
+import { shardGraph } from "./shard.js";
+
+/**
+ * As `lower`, for a worker that has some rows of the batch and meets others in all-reduces; the number of rows in
+ * variables marked `batch` is `shard.of`. Undefined where the computation cannot be shared by rows.
+ */
+export function lowerShard(program: ProgramOptions, shard: Shard): Program | undefined {
+  const { commit, results, guards, ...options } = readied(program);
+  const roots = [...results, ...commit].map(({ tensor }) => tensor);
+  const local = shardGraph([...roots, ...guards], shard);
+  if (!local) return undefined;
+  const assigned = ({ variable, tensor }: Assignment): Assignment => ({ variable, tensor: local.of(tensor) });
+  const made = { results: results.map(assigned), commit: commit.map(assigned), guards: guards.map(local.of) };
+  return { ...assembled({ ...options, ...made }, { whole: local.whole, reduceTogether, sharedOut }), shard };
+}
