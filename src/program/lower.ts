@@ -88,19 +88,12 @@ export function assembled(
     everything.filter(({ op }) => op === "allReduce").map((tensor) => storage.sourceOf(tensor.inputs[0]!)),
   );
   storage.kindOf = (tensor) => (tensor.op === "allReduce" ? "common" : reduced.has(tensor) ? "partial" : "temporary");
-<<<<<<< Updated upstream
-  const first = reduceTogether(lowering.section(early, results));
-  const compute = keep ? first : intoLoops(storage.buffers, first, (label, size) => storage.buffer(label, size));
-  if (whole) storage.kindOf = (tensor) => (whole.has(tensor) ? "common" : "temporary");
-  const updates = lowering.section(late, assignments, whole);
-  const finish = whole ? sharedOut(reduceTogether(updates), storage.buffers) : updates;
-=======
   const computed = lowering.section(early, results);
-  const compute = sharing ? sharing.reduceTogether(computed) : computed;
+  const first = sharing ? sharing.reduceTogether(computed) : computed;
+  const compute = keep ? first : intoLoops(storage.buffers, first, (label, size) => storage.buffer(label, size));
   if (sharing) storage.kindOf = (tensor) => (sharing.whole.has(tensor) ? "common" : "temporary");
   const updates = lowering.section(late, assignments, sharing?.whole);
   const finish = sharing ? sharing.sharedOut(sharing.reduceTogether(updates), storage.buffers) : updates;
->>>>>>> Stashed changes
   const checks = guards.map((guard) => readGuard(storage.view(representative(guard))));
   const all = [...compute, ...checks, ...finish];
   const statements = keep ? all : inPlace(storage.buffers, all);
