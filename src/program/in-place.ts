@@ -69,16 +69,44 @@ export function inPlace(buffers: readonly Buffer[], statements: readonly Stateme
       kernel.loads.flatMap((from) => {
         const [old, young] = [columnsOf(from), columnsOf(to)];
         if (!old || !young || from.rows !== to.rows || from.columns !== to.columns) return [];
-        return [{ from, to, overlap: Math.min(old.width, young.width) }];
+        const since = Math.min(...matrices.get(old.host)!.touches.map((touch) => touch.statement));
+        return [{ from, to, overlap: Math.min(old.width, young.width), since }];
       }),
     );
-    // What covers the most comes first: all gates with all their gradients, before anything lies on one of them.
-    for (const { from, to } of pairs.sort((a, b) => b.overlap - a.overlap)) {
-      const [old, young] = [columnsOf(from)!, columnsOf(to)!];
+    // What covers the most comes first (all gates with all their gradients, before anything lies on one of them), then what
+    // has lived longest.
+    const guests = new Map<number, Pair[]>();
+    for (const pair of pairs.sort((a, b) => b.overlap - a.overlap || a.since - b.since)) {
+      const [old, young] = [columnsOf(pair.from)!, columnsOf(pair.to)!];
+      if (!mayMeet(pair, at)) continue;
       const shift = old.from - young.from;
-      if (old.host === young.host || !fits(matrices.get(old.host)!, matrices.get(young.host)!, shift, at)) continue;
       if (shift >= 0 && young.width + shift <= old.width) settle(young.host, old.host, shift);
-      else settle(old.host, young.host, -shift);
+      else guests.set(young.host, [...(guests.get(young.host) ?? []), pair]);
+    }
+    for (const candidates of guests.values()) takeIn(candidates, at);
+  };
+  const mayMeet = ({ from, to }: Pair, at: Moment): boolean => {
+    const [old, young] = [columnsOf(from)!, columnsOf(to)!];
+    if (old.host === young.host) return false;
+    return fits(matrices.get(old.host)!, matrices.get(young.host)!, old.from - young.from, at);
+  };
+  /**
+   * Older values take their places in a wider new one, which is there from the first of them on: where they do not fill it,
+   * only those do that no other loop lies behind, which could have used the memory.
+   */
+  const takeIn = (candidates: readonly Pair[], at: Moment): void => {
+    const chosen: Pair[] = [];
+    for (const pair of candidates)
+      if (mayMeet(pair, at) && !chosen.some(({ from, to }) => from.buffer === pair.from.buffer || to === pair.to))
+        chosen.push(pair);
+    const filled = chosen.reduce((sum, { from }) => sum + columnsOf(from)!.width, 0);
+    const isFull = filled === columnsOf(candidates[0]!.to)!.width;
+    const isNear = ({ since }: Pair): boolean =>
+      !statements.slice(since + 1, at.statement).some(({ kind }) => kind === "loop");
+    for (const pair of chosen) {
+      if (!(isFull || isNear(pair)) || !mayMeet(pair, at)) continue;
+      const [old, young] = [columnsOf(pair.from)!, columnsOf(pair.to)!];
+      settle(old.host, young.host, young.from - old.from);
     }
   };
   eachKernel(statements, visit);
@@ -103,6 +131,16 @@ export function inPlace(buffers: readonly Buffer[], statements: readonly Stateme
       ? { ...statement, body: statement.body.map((kernel) => withViews(kernel, place)) }
       : withViews(statement, place),
   );
+}
+
+/** A load of a chain and a store of the same shape. */
+interface Pair {
+  readonly from: View;
+  readonly to: View;
+  /** Columns that would lie on one another. */
+  readonly overlap: number;
+  /** The statement that first touches what is loaded. */
+  readonly since: number;
 }
 
 interface Moment {

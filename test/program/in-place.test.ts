@@ -132,7 +132,7 @@ describe("programs in place", () => {
         return { state: next, outputs: { h: next.h! } };
       },
     });
-    const loss = sumAll(outputs.h!);
+    const loss = sumAll(outputs.h!.mul(outputs.h!));
     return programOf(loss, ...gradients(loss, Object.values(weights))).plan.size / (T * N * hidden);
   }
 
