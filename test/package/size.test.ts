@@ -1,0 +1,90 @@
+/**
+ * What a page loads of the package, built as `npm run build` builds it and taken into a page by Vite, minified. In brotli, as
+ * servers send it; kB are 1000 bytes.
+ */
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { brotliCompressSync } from "node:zlib";
+import { build as bundle } from "tsup";
+import { build as buildPage, type Rollup } from "vite";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+const KB = 1000;
+let folder = "";
+let dist = "";
+
+beforeAll(async () => {
+  await mkdir("node_modules/.cache", { recursive: true });
+  folder = await mkdtemp("node_modules/.cache/page-");
+  dist = join(folder, "dist");
+  await bundle({ config: "tsup.config.ts", outDir: dist, dts: false, sourcemap: false, silent: true });
+  await writeFile(join(folder, "package.json"), await readFile("package.json"));
+}, 240_000);
+
+afterAll(() => rm(folder, { recursive: true }));
+
+/** The JavaScript of a page that uses `names`: what it loads at first, and what may follow on demand. */
+async function pageWith(names: readonly string[]): Promise<{ readonly first: number; readonly later: number }> {
+  const entry = join(folder, "page.js");
+  const list = names.join(", ");
+  await writeFile(entry, `import { ${list} } from "./dist/index.js";\nconsole.log(${list});\n`);
+  const result = (await buildPage({
+    root: folder,
+    configFile: false,
+    logLevel: "error",
+    build: { write: false, target: "es2022", modulePreload: false, rollupOptions: { input: entry } },
+  })) as Rollup.RollupOutput;
+  const chunks = new Map(
+    result.output.filter((output) => output.type === "chunk").map((chunk) => [chunk.fileName, chunk]),
+  );
+  const atOnce = new Set<string>();
+  const pending = [...chunks.values()].filter(({ isEntry }) => isEntry).map(({ fileName }) => fileName);
+  for (let name = pending.pop(); name; name = pending.pop()) {
+    if (atOnce.has(name)) continue;
+    atOnce.add(name);
+    pending.push(...chunks.get(name)!.imports);
+  }
+  const size = (wanted: boolean): number =>
+    [...chunks.values()]
+      .filter(({ fileName }) => atOnce.has(fileName) === wanted)
+      .reduce((sum, { code }) => sum + brotliCompressSync(code).length, 0);
+  return { first: size(true), later: size(false) };
+}
+
+const training = "adam createTrainer crossEntropy dense embedding lstm recurrent sequential".split(" ");
+
+describe("the built package", () => {
+  it("loads less than 40 kB in a page that builds cells and layers and trains on the processor", async () => {
+    const { first } = await pageWith(training);
+    expect(first / KB).toBeLessThan(40);
+    expect(first / KB).toBeGreaterThan(10);
+  }, 120_000);
+
+  it("brings reading text and sampling for a few kB more, and nothing that a page does not use", async () => {
+    const core = await pageWith(training);
+    const text = await pageWith([...training, "generate", "readText", "textBatches"]);
+    expect((text.first - core.first) / KB).toBeLessThan(4);
+    // The reference backend, threads' programs, prediction.
+    expect(text.later / KB).toBeGreaterThan(3);
+    const series = await pageWith([...training, "series"]);
+    expect((series.first - core.first) / KB).toBeGreaterThan(5);
+  }, 240_000);
+
+  it("imports nothing but its own few files, so that it loads at once and without a bundler", async () => {
+    const files = (await readdir(dist)).filter((file) => file.endsWith(".js"));
+    const imports = async (file: string): Promise<string[]> => {
+      const code = await readFile(join(dist, file), "utf8");
+      return [...code.matchAll(/^(?:import|export)\b[^;]*?\bfrom '([^']+)'|^import '([^']+)'/gm)].map(
+        (found) => found[1] ?? found[2]!,
+      );
+    };
+    const reached = new Set(["index.js"]);
+    for (const file of reached)
+      for (const name of await imports(file)) {
+        expect(name, `what ${file} imports`).toMatch(/^\.\//);
+        reached.add(name.slice(2));
+      }
+    expect(reached.size).toBeGreaterThan(1);
+    expect(reached.size).toBeLessThanOrEqual(Math.min(12, files.length));
+  });
+});
