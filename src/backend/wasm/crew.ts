@@ -3,7 +3,8 @@
  * in shared memory for the next job; only to be given a module do they go back to their event loop.
  *
  * The calling thread is worker 0 where it may block (Node, or inside a worker of the user's). In a page it may not: all
- * the work is done by workers, and the page stays responsive.
+ * the work is done by workers, and the page stays responsive; but where there is no shared memory, the page's thread
+ * itself works, and is busy for a run at a time.
  */
 import type { RunParameters } from "./module.js";
 
@@ -14,8 +15,8 @@ export interface Part {
 }
 
 export interface Crew {
-  /** The most workers that run at a time. */
-  readonly size: number;
+  /** Whether a run is over when it returns: the calling thread is one of the workers. */
+  readonly immediate: boolean;
   /** Readies a program for the first `parts.length` workers; gives its number. */
   load(parts: readonly Part[], mark: (index: number) => void): Promise<number>;
   /** Runs a program on its workers: what its code returned, at once where the calling thread is one of them. */
@@ -141,7 +142,7 @@ export function noSharedMemory(): string | undefined {
 }
 
 /** Whether this thread may block. A page's may not. */
-export function mayBlock(): boolean {
+function mayBlock(): boolean {
   try {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1);
     return true;
@@ -156,9 +157,15 @@ interface Hand {
   answer: { resolve(message: Message): void; reject(error: unknown): void } | undefined;
 }
 
-/** Threads are started when a program first wants them. `control`: the address of CREW_BYTES zeros. */
-export function createCrew(memory: WebAssembly.Memory, control: number, size: number): Crew {
-  const callerWorks = mayBlock();
+/** Whether there should be shared memory: for several threads, and for one that is not a page's own. */
+export const wantsShared = (threads: number): boolean => noSharedMemory() === undefined && (threads > 1 || !mayBlock());
+
+/**
+ * Threads are started when a program first wants them. `control`: the address of CREW_BYTES zeros. Without shared memory
+ * the calling thread does all the work.
+ */
+export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
+  const callerWorks = memory.buffer instanceof ArrayBuffer || mayBlock();
   const words = new Int32Array(memory.buffer, control, 2);
   /** Of worker i; no entry for the calling thread. */
   const hands = new Map<number, Hand>();
@@ -227,7 +234,7 @@ export function createCrew(memory: WebAssembly.Memory, control: number, size: nu
   };
 
   return {
-    size,
+    immediate: callerWorks,
     load(parts, mark) {
       const loaded = queue.then(() => load(parts, mark));
       queue = loaded.catch(() => undefined);

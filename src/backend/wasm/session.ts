@@ -6,7 +6,7 @@ import { UserError } from "../../errors.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import type { ElementType, Program, Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
-import { CREW_BYTES, createCrew, mayBlock, type Part } from "./crew.js";
+import { CREW_BYTES, createCrew, type Part, wantsShared } from "./crew.js";
 import { createHeap, type Heap } from "./heap.js";
 import { emitProgram } from "./module.js";
 import { CONTROL_BYTES } from "./team.js";
@@ -70,13 +70,15 @@ const sizeOf = (variable: Variable): number => variable.shape.reduce((product, l
 
 export function createWasmSession(backend: Backend, options: SessionOptions): WasmSession {
   const { threads } = options;
-  let heap: Heap | undefined = createHeap(threads > 1);
+  const shared = wantsShared(threads);
+  let heap: Heap | undefined = createHeap(shared);
   const control = heap.allocate(CONTROL_BYTES + CREW_BYTES, "the threads' meeting place");
-  const crew = createCrew(heap.memory, control + CONTROL_BYTES, threads);
+  const crew = createCrew(heap.memory, control + CONTROL_BYTES);
   const addresses = new Map<Variable, number>();
   const arenas: Arena[] = [];
   const totals = { variables: 0, temporaries: 0, code: 0 };
   const clock = createClock();
+  const order = createOrder();
 
   const alive = (): Heap => {
     if (!heap) throw new UserError("this session is disposed: create a new one");
@@ -151,7 +153,7 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
         emitProgram({
           program: shard,
           relaxed: options.relaxed,
-          shared: threads > 1,
+          shared,
           team: programs.length > 1 ? { workers: programs.length, control } : undefined,
           profile: options.profile,
           constantAddress,
@@ -179,7 +181,7 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
       firstRow += shard.shard?.rows ?? 0;
       return { module: compiled.get(shard)!, parameters };
     });
-    const number = await crew.load(parts, clock.marker(emitted[0]!.labels));
+    const number = await order.next(() => crew.load(parts, clock.marker(emitted[0]!.labels)));
     let last: RunResult = "done";
     let pending: Promise<RunResult> | undefined;
     const ended = (code: number): RunResult => {
@@ -194,7 +196,7 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
         alive();
         if (options.profile) clock.start();
         arena.latest = executable;
-        const code = crew.run(number);
+        const code = order.next(() => crew.run(number));
         if (typeof code === "number") return ended(code);
         pending = code.then(ended);
         return last;
@@ -224,11 +226,12 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
         throw new Error(`"${variable.name}" holds ${size} numbers: ${data.length} from number ${offset} on do not fit`);
       }
       const begin = addressOf(variable) / BYTES + offset;
-      numbersOf(variable.type).set(data, begin);
+      const numbers = order.isBusy() ? Float64Array.from(data) : data;
+      order.next(() => numbersOf(variable.type).set(numbers, begin));
     },
     // In a page a program may still be running.
-    ...(mayBlock() ? { readNow } : {}),
-    read: async (variable, into) => readNow(variable, into),
+    ...(crew.immediate ? { readNow } : {}),
+    read: async (variable, into) => order.next(() => readNow(variable, into)),
     memory: () => ({
       variables: totals.variables,
       temporaries: totals.temporaries,
@@ -240,6 +243,27 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
       heap = undefined;
       addresses.clear();
       arenas.length = 0;
+    },
+  };
+}
+
+/** Keeps what is asked for in order where programs run in the background: at once while none does, else after it. */
+function createOrder() {
+  let last: Promise<unknown> | undefined;
+  return {
+    isBusy: (): boolean => last !== undefined,
+    next<T>(act: () => T | Promise<T>): T | Promise<T> {
+      const result = last ? last.then(act) : act();
+      if (!(result instanceof Promise)) return result;
+      const over = result.then(
+        () => undefined,
+        () => undefined,
+      );
+      last = over;
+      over.then(() => {
+        if (last === over) last = undefined;
+      });
+      return result;
     },
   };
 }
