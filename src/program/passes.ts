@@ -3,6 +3,7 @@
  *
  *   slices of a fused sum     slice(a + b) = slice(a) + slice(b): the gates of a cell are read from the product itself, and
  *                             their sum is never stored
+ *   repeated constants        are constants: nothing is stored
  *   biases of a step          (x + b) + (y + c) = x + y + (b + c): what does not change with time is added ahead of the loop
  */
 import { concatStart, slice } from "../graph/ops/matrix.js";
@@ -88,7 +89,7 @@ function sliceOf(tensor: Tensor, [start, size]: Range): Tensor {
   return slice(tensor, start, size);
 }
 
-/** Sums, ahead of a loop, the single rows that its step adds to one another's sums. */
+/** Sums, ahead of a loop, the single rows that its step adds to one another's sums; makes constants of repeated ones. */
 function sumsOfBiases(roots: readonly Tensor[]): Replacement {
   const { readers, held, varying } = anatomyOf(roots);
   const isSum = (tensor: Tensor): boolean => tensor.op === "add" && varying.has(tensor);
@@ -106,6 +107,8 @@ function sumsOfBiases(roots: readonly Tensor[]): Replacement {
   };
   const terms = (sum: Tensor): Tensor[] => sum.inputs.flatMap((input) => (isInner(input) ? terms(input) : [input]));
   return (tensor, of) => {
+    if (tensor.op === "expand" && of(tensor.inputs[0]!).op === "constant")
+      return constant(of(tensor.inputs[0]!).attributes.value!, tensor.shape);
     if (!isSum(tensor) || isInner(tensor)) return undefined;
     const all = terms(tensor);
     const isBias = (term: Tensor): boolean => !varying.has(term) && rowsOf(term.shape) === 1 && term.op !== "constant";

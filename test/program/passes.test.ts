@@ -162,6 +162,12 @@ describe("fewer passes", () => {
     expect(fewerPasses([product])(product)).toBe(product);
   });
 
+  it("store no constant that is only repeated", () => {
+    expect(kinds(programOf(x.mul(expand(constant(3), x.shape))))).toEqual(["chain"]);
+    const three = expand(constant(3), [4, 2]);
+    expect(fewerPasses([three])(three)).toMatchObject({ op: "constant", shape: [4, 2] });
+  });
+
   it("leave random numbers where they were drawn", () => {
     const seed = current(variable("seed", [1], "index"));
     const noisy = slice(x.mul(random(seed, 1, x)), 4, 4).add(1);
