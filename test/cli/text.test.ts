@@ -128,7 +128,7 @@ test("without --json and a terminal: plain lines, now and then", async () => {
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   const lines = stdout.split("\n");
   expect(lines[0]).toMatch(
-    /Mein Text\.txt: 4,000 characters, \d+ different\. lstm, 1 layer of 12: [\d,]+ parameters, on wasm\.$/,
+    /Mein Text\.txt: 4,000 characters, \d+ different\. lstm, 1 layer of 12: [\d,]+ parameters, on wasm(, \d+ threads)?\.$/,
   );
   expect(lines.at(-2)).toBe(
     "Saved in runs/Mein-Text-lstm. To let it write: throughtime text sample runs/Mein-Text-lstm",

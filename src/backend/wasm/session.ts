@@ -216,7 +216,7 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
     return executable;
   }
 
-  return {
+  const session: WasmSession = {
     backend,
     threads,
     compile,
@@ -245,7 +245,12 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
       arenas.length = 0;
     },
   };
+  forgotten.register(session, crew.dispose);
+  return session;
 }
+
+/** Threads end with a session that nobody disposed of, when the engine collects it. */
+const forgotten = /* @__PURE__ */ new FinalizationRegistry((disposeOfCrew: () => void) => disposeOfCrew());
 
 /** Keeps what is asked for in order where programs run in the background: at once while none does, else after it. */
 function createOrder() {

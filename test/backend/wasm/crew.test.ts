@@ -1,0 +1,81 @@
+/** Threads come and go with their session, and a process ends without waiting for them. */
+import { spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { expect, it } from "vitest";
+import type { Session } from "../../../src/backend/contract.js";
+import { wasm } from "../../../src/backend/wasm/index.js";
+import { current, matmul, sumAll } from "../../../src/graph/language.js";
+import { gradients } from "../../../src/graph/sweep.js";
+import { batchVariable, variable } from "../../../src/graph/variable.js";
+import type { ProgramOptions } from "../../../src/program/lower.js";
+
+const [x, w, dw] = [batchVariable("x", [6, 3]), variable("w", [3, 2]), variable("dw", [3, 2])];
+
+/** dw of Σ(x·w)²: a sum over rows that two threads have. */
+function step(): ProgramOptions {
+  const weights = current(w);
+  const y = matmul(current(x), weights);
+  const [gradient] = gradients(sumAll(y.mul(y)), [weights]);
+  return { name: "step", results: [{ variable: dw, tensor: gradient! }] };
+}
+
+async function started(threads = 3): Promise<Session> {
+  const session = await wasm({ threads, shareFrom: 0 }).createSession();
+  session.write(x, [1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  session.write(w, [1, 0, 0, 1, 1, 1]);
+  return session;
+}
+
+it("runs the same program again and again, each time on the rows as they are", async () => {
+  const session = await started();
+  const executable = await session.compile(step());
+  expect(executable.threads).toBe(3);
+  executable.run();
+  const first = Array.from(await session.read(dw));
+  for (let i = 0; i < 200; i++) executable.run();
+  expect(Array.from(await session.read(dw))).toEqual(first);
+  session.write(x, new Float32Array(18));
+  executable.run();
+  expect(Array.from(await session.read(dw))).toEqual([0, 0, 0, 0, 0, 0]);
+  session.dispose();
+});
+
+it("compiles further programs while its threads wait", async () => {
+  const session = await started();
+  const [one, other] = await Promise.all([session.compile(step()), session.compile(step())]);
+  one.run();
+  const first = Array.from(await session.read(dw));
+  other.run();
+  expect(Array.from(await session.read(dw))).toEqual(first);
+  session.dispose();
+});
+
+const threadsNow = (): number => readdirSync("/proc/self/task").length;
+
+it.runIf(process.platform === "linux")("ends its threads when it is disposed of", async () => {
+  const before = threadsNow();
+  for (let i = 0; i < 5; i++) {
+    const session = await started();
+    (await session.compile(step())).run();
+    session.dispose();
+  }
+  await expect.poll(threadsNow, { timeout: 5000 }).toBeLessThanOrEqual(before + 1);
+});
+
+it("lets the process end although nobody disposed of the session", () => {
+  const index = fileURLToPath(new URL("../../../src/index.ts", import.meta.url));
+  const script = `
+    import { current, sumAll, variable, wasm } from ${JSON.stringify(index)};
+    const session = await wasm({ threads: 2, shareFrom: 0 }).createSession();
+    const x = { ...variable("x", [4, 4]), batch: true };
+    const executable = await session.compile({ name: "sum", results: [{ variable: variable("y", [1]), tensor: sumAll(current(x)) }] });
+    executable.run();
+    console.log("threads", executable.threads);
+  `;
+  const { stdout, status } = spawnSync(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], {
+    encoding: "utf8",
+    timeout: 30_000,
+  });
+  expect({ stdout: stdout.trim(), status }).toEqual({ stdout: "threads 2", status: 0 });
+}, 40_000);
