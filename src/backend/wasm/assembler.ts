@@ -90,6 +90,8 @@ export interface ModuleBuilder {
     body: (f: FunctionBuilder, ...parameters: Parameters<P>) => void,
   ): FunctionRef;
   export(name: string, target: FunctionRef): void;
+  /** The whole module. */
+  code(): Code;
   encode(): Uint8Array<ArrayBuffer>;
 }
 
@@ -220,7 +222,7 @@ export function createModule(options: ModuleOptions): ModuleBuilder {
   const types: Code[] = [];
   const imports: { name: string; type: number }[] = [];
   const functions: { type: number; body: Code; name: string }[] = [];
-  const byBody = new Map<Code, FunctionRef>();
+  const byBody: Map<Code, FunctionRef>[] = [];
   const exports: { name: string; index: number }[] = [];
 
   const typeOf = (parameters: readonly ValueType[], result: ValueType | undefined): number => {
@@ -230,7 +232,7 @@ export function createModule(options: ModuleOptions): ModuleBuilder {
     return known >= 0 ? known : types.push(code) - 1;
   };
 
-  return {
+  const builder: ModuleBuilder = {
     relaxed: options.relaxed,
     importFunction(name, parameters) {
       if (functions.length > 0) throw new Error("imports come before functions");
@@ -242,31 +244,33 @@ export function createModule(options: ModuleOptions): ModuleBuilder {
       body(made.builder, ...(made.parameters as never));
       const code = made.finish(result);
       const type = typeOf(parameters, result);
-      const key = unsigned(type) + code;
-      const known = byBody.get(key);
+      byBody[type] ??= new Map();
+      const known = byBody[type].get(code);
       if (known) return known;
       const ref = { index: imports.length + functions.length, parameters, result };
       functions.push({ type, body: code, name });
-      byBody.set(key, ref);
+      byBody[type].set(code, ref);
       return ref;
     },
     export: (name, target) => void exports.push({ name, index: target.index }),
-    encode() {
+    encode: () => toBytes(builder.code()),
+    code() {
       const { minimum, maximum, shared } = options.memory;
       const limits = bytes(shared ? 3 : 1) + unsigned(minimum) + unsigned(maximum);
       const memory = text("host") + text("memory") + bytes(0x02) + limits;
       const imported = imports.map(({ name, type }) => text("host") + text(name) + bytes(0x00) + unsigned(type));
       const names = functions.map(({ name }, i) => unsigned(imports.length + i) + text(name));
-      return toBytes(
+      return (
         bytes(0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0) +
-          section(1, vector(types)) +
-          section(2, vector([...imported, memory])) +
-          section(3, vector(functions.map(({ type }) => unsigned(type)))) +
-          section(7, vector(exports.map(({ name, index }) => text(name) + bytes(0x00) + unsigned(index)))) +
-          section(10, vector(functions.map(({ body }) => unsigned(body.length) + body))) +
-          // Function names, for profilers and stack traces.
-          section(0, text("name") + section(1, vector(names))),
+        section(1, vector(types)) +
+        section(2, vector([...imported, memory])) +
+        section(3, vector(functions.map(({ type }) => unsigned(type)))) +
+        section(7, vector(exports.map(({ name, index }) => text(name) + bytes(0x00) + unsigned(index)))) +
+        section(10, vector(functions.map(({ body }) => unsigned(body.length) + body))) +
+        // Function names, for profilers and stack traces.
+        section(0, text("name") + section(1, vector(names)))
       );
     },
   };
+  return builder;
 }

@@ -8,7 +8,8 @@ import { writes } from "../../program/program.js";
 import { type ConstantAddress, createModule, type FunctionBuilder, type FunctionRef, type Local } from "./assembler.js";
 import { checkBounds } from "./bounds.js";
 import { emitChain } from "./chain.js";
-import { type Argument, BYTES, type Call, type Emission, type Scratch } from "./emission.js";
+import { type Argument, BYTES, type Call, type Emission } from "./emission.js";
+import { type Code, toBytes } from "./encoding.js";
 import { f32, type I32, i32, plus } from "./instructions.js";
 import { emitFill, emitGather, emitScatter, emitTranspose } from "./moves.js";
 import { emitProduct } from "./products.js";
@@ -41,6 +42,8 @@ export interface RunParameters {
 }
 
 export interface CompiledModule {
+  /** A module for `toBytes`; equal modules are equal strings. */
+  readonly code: Code;
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Bytes that `run` wants at its addresses; `partials` for one worker. */
   readonly memory: { readonly arena: number; readonly partials: number; readonly common: number };
@@ -152,7 +155,15 @@ export function emitProgram(request: ModuleRequest): CompiledModule {
     },
   );
   module.export("run", run);
-  return { bytes: module.encode(), memory, labels };
+  const code = module.code();
+  return {
+    code,
+    get bytes() {
+      return toBytes(code);
+    },
+    memory,
+    labels,
+  };
 }
 
 /** Where the buffers lie that workers exchange: one behind the other. */

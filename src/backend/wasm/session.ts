@@ -8,7 +8,7 @@ import type { ElementType, Program, Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
 import { CREW_BYTES, createCrew, type Part, wantsShared } from "./crew.js";
 import { createHeap, type Heap } from "./heap.js";
-import { emitProgram } from "./module.js";
+import { type CompiledModule, emitProgram } from "./module.js";
 import { CONTROL_BYTES } from "./team.js";
 
 const BYTES = 4;
@@ -44,15 +44,15 @@ export interface WasmSession extends Session {
   profile(): ProfileEntry[];
 }
 
-/** Compiled modules by their bytes: a second trainer of the same shapes starts at once. */
+/** Compiled modules by their code: a second trainer of the same shapes starts at once. */
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 const MODULES_KEPT = 32;
 
-async function compileOnce(bytes: Uint8Array<ArrayBuffer>, compile: CompileModule): Promise<WebAssembly.Module> {
-  const key = new TextDecoder("latin1").decode(bytes);
+async function compileOnce(emitted: CompiledModule, compile: CompileModule): Promise<WebAssembly.Module> {
+  const key = emitted.code;
   const known = compiled.get(key);
   if (known) return known;
-  const module = (async () => compile(bytes))();
+  const module = (async () => compile(emitted.bytes))();
   if (compiled.size >= MODULES_KEPT) compiled.delete(compiled.keys().next().value!);
   compiled.set(key, module);
   module.catch(() => compiled.delete(key));
@@ -169,9 +169,9 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
     );
     for (const shard of programs) totals.temporaries += shard.plan.size * BYTES;
     const compiled = new Map<Program, WebAssembly.Module>();
-    for (const [shard, { bytes }] of modules) {
-      totals.code += bytes.length;
-      compiled.set(shard, await compileOnce(bytes, options.compile ?? WebAssembly.compile));
+    for (const [shard, module] of modules) {
+      totals.code += module.code.length;
+      compiled.set(shard, await compileOnce(module, options.compile ?? WebAssembly.compile));
     }
     let place = arena.address + common + partials * programs.length;
     let firstRow = 0;
