@@ -207,13 +207,18 @@ describe("fewer passes", () => {
     return program.compute.flatMap((statement) => (statement.kind === "loop" ? [statement.body] : []));
   }
 
-  it("leave a product and one chain in the forward loop of each cell", () => {
+  it("leave a product and one chain in the loops of each cell, forward and backward", () => {
     for (const cell of [rnn(8), lstm(8), gru(8)]) {
-      const [forward] = loopsOf(cell);
+      const [forward, backward, ...others] = loopsOf(cell);
       expect(
         forward!.map(({ kind }) => kind),
         cell.name,
       ).toEqual(["product", "chain"]);
+      expect(
+        backward!.map(({ kind }) => kind),
+        cell.name,
+      ).toEqual(["chain", "product"]);
+      expect(others).toEqual([]);
     }
   });
 
