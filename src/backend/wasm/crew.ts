@@ -3,10 +3,10 @@
  * in shared memory for the next job; only to be given a module do they go back to their event loop.
  *
  * The calling thread is worker 0 where it may block (Node, or inside a worker of the user's). In a page it may not: all
- * the work is done by workers, and the page stays responsive; but where there is no shared memory, the page's thread
- * itself works, and is busy for a run at a time.
+ * the work is done by workers, and the page stays responsive.
  */
 import type { RunParameters } from "./module.js";
+import { mayBlock, noSharedMemory, startThread, type Thread } from "./thread.js";
 
 /** What one worker needs to run a program. */
 export interface Part {
@@ -67,88 +67,11 @@ const receive = (post, data) => {
   post({ ready: true });
   work();
 };
-if (typeof process === "object" && process.getBuiltinModule) {
-  const { parentPort } = process.getBuiltinModule("node:worker_threads");
-  parentPort.on("message", (data) => receive((message) => parentPort.postMessage(message), data));
-} else onmessage = ({ data }) => receive((message) => postMessage(message), data);
 `;
 
 interface Message {
   readonly ready?: boolean;
   readonly result?: number;
-}
-
-/** A worker of either world. */
-interface Thread {
-  post(message: unknown): void;
-  /** Keeps the process alive, or lets it end. */
-  hold(alive: boolean): void;
-  terminate(): void;
-}
-
-interface NodeWorker {
-  postMessage(message: unknown): void;
-  on(event: string, listener: (value: never) => void): void;
-  ref(): void;
-  unref(): void;
-  terminate(): void;
-}
-type NodeWorkerConstructor = new (source: string, options: { eval: true; execArgv: string[] }) => NodeWorker;
-
-/** Node's built-in modules without an import that a bundler for the browser would trip over. */
-function nodeModule<T>(name: string): T | undefined {
-  const host = (globalThis as { process?: { getBuiltinModule?(name: string): unknown } }).process;
-  return host?.getBuiltinModule?.(name) as T | undefined;
-}
-
-function startThread(receive: (message: Message) => void, fail: (error: unknown) => void): Thread {
-  const node = nodeModule<{ Worker: NodeWorkerConstructor }>("node:worker_threads");
-  if (node) {
-    const worker = new node.Worker(workerSource, { eval: true, execArgv: [] });
-    worker.on("message", receive);
-    worker.on("error", fail);
-    return {
-      post: (message) => worker.postMessage(message),
-      hold: (alive) => (alive ? worker.ref() : worker.unref()),
-      terminate: () => worker.terminate(),
-    };
-  }
-  const url = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
-  const worker = new Worker(url);
-  worker.onmessage = ({ data }: MessageEvent<Message>) => receive(data);
-  worker.onerror = fail;
-  return {
-    post: (message) => worker.postMessage(message),
-    hold: () => {},
-    terminate: () => {
-      worker.terminate();
-      URL.revokeObjectURL(url);
-    },
-  };
-}
-
-/** Processors that threads can run on. */
-export function processors(): number {
-  const os = nodeModule<{ availableParallelism?(): number }>("node:os");
-  return os?.availableParallelism?.() ?? globalThis.navigator?.hardwareConcurrency ?? 1;
-}
-
-/** Why there is no memory for threads here; undefined where there is. */
-export function noSharedMemory(): string | undefined {
-  if (typeof SharedArrayBuffer !== "undefined" && typeof Atomics !== "undefined") return undefined;
-  return (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated === false
-    ? "this page is not cross-origin isolated (it wants the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp)"
-    : "this engine has no SharedArrayBuffer";
-}
-
-/** Whether this thread may block. A page's may not. */
-function mayBlock(): boolean {
-  try {
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 interface Hand {
@@ -203,7 +126,8 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
     };
     const hand: Hand = {
       thread: startThread(
-        (message) => answered()?.resolve(message),
+        workerSource,
+        (message) => answered()?.resolve(message as Message),
         (error) => answered()?.reject(error),
       ),
       answer: undefined,

@@ -4,9 +4,9 @@
  */
 import { UserError } from "../../errors.js";
 import type { Backend } from "../contract.js";
-import { noSharedMemory, processors } from "./crew.js";
-import { hasRelaxedSimd, hasSimd } from "./features.js";
+import { hasRelaxedSimd, hasSimd, revectorizes } from "./features.js";
 import { type CompileModule, createWasmSession, type WasmSession } from "./session.js";
+import { isPage, noSharedMemory, processors } from "./thread.js";
 
 export interface WasmOptions {
   /**
@@ -15,6 +15,11 @@ export interface WasmOptions {
    */
   readonly relaxedSimd?: "auto" | "off";
   /**
+   * Whether the engine makes one 256-bit instruction of two on neighbouring 128-bit vectors; products are then cut for
+   * that. Default: whether `enableRevectorize()` of flags-node.ts switched it on. Numbers are the same with and without.
+   */
+  readonly revectorized?: boolean;
+  /**
    * How a module is compiled; default `WebAssembly.compile`. V8 first translates quickly into slow code and optimises
    * what proves busy, so the first steps are slow; `compileOptimized` of flags-node.ts has it optimise at once.
    */
@@ -22,7 +27,8 @@ export interface WasmOptions {
   /**
    * Threads that share a program, each with its rows of the batch; "auto" (default): as many as there are processors, at
    * most 8. Results are the same from run to run for one number of threads. Small programs, and those that mix the rows
-   * of a batch, run on one. Threads need shared memory: a page must be cross-origin isolated.
+   * of a batch, run on one. Threads need shared memory: a page must be cross-origin isolated. In a page all the work is
+   * done by workers, by one where memory cannot be shared, and the page stays responsive.
    */
   readonly threads?: number | "auto";
   /** Threads share programs of at least this many multiplications and additions a run; default 2 million, 0.05 ms of work. */
@@ -45,9 +51,10 @@ export function wasm(options: WasmOptions = {}): WasmBackend {
     async createSession() {
       if (!hasSimd()) throw new UserError("the wasm backend needs WebAssembly SIMD, which this engine does not have");
       const relaxed = options.relaxedSimd !== "off" && hasRelaxedSimd();
-      const { profile, compile, shareFrom } = options;
+      const { profile, compile, shareFrom, revectorized = revectorizes() } = options;
       const threads = threadsFor(options.threads);
-      return createWasmSession(backend, { relaxed, threads, shareFrom, profile, compile });
+      const remote = isPage() && noSharedMemory() !== undefined;
+      return createWasmSession(backend, { relaxed, remote, revectorized, threads, shareFrom, profile, compile });
     },
   };
   return backend;

@@ -4,16 +4,16 @@
  */
 import { UserError } from "../../errors.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
-import type { ElementType, Program, Variable } from "../../program/program.js";
+import type { Program, Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
 import { CREW_BYTES, createCrew, type Part, wantsShared } from "./crew.js";
 import { createHeap, type Heap } from "./heap.js";
 import { type CompiledModule, emitProgram } from "./module.js";
+import { createRemote } from "./remote.js";
+import { createLocalStore, type Store } from "./store.js";
 import { CONTROL_BYTES } from "./team.js";
 
 const BYTES = 4;
-/** Up to this many numbers are copied one by one, which makes no object. */
-const SMALL = 64;
 /** What the alignment of a buffer may add to its bytes. */
 const SLACK = 64;
 
@@ -22,8 +22,11 @@ export type CompileModule = (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Modu
 
 export interface SessionOptions {
   readonly relaxed: boolean;
+  readonly revectorized: boolean;
   /** The most threads that run a program. */
   readonly threads: number;
+  /** Whether memory and programs are in a worker that does not share them; one thread only. */
+  readonly remote?: boolean;
   /** Multiplications and additions from which they do. */
   readonly shareFrom?: number | undefined;
   readonly profile?: boolean | undefined;
@@ -70,10 +73,13 @@ const sizeOf = (variable: Variable): number => variable.shape.reduce((product, l
 
 export function createWasmSession(backend: Backend, options: SessionOptions): WasmSession {
   const { threads } = options;
-  const shared = wantsShared(threads);
-  let heap: Heap | undefined = createHeap(shared);
+  const shared = !options.remote && wantsShared(threads);
+  const remote = options.remote ? createRemote() : undefined;
+  const local = remote ? undefined : createLocalStore(shared);
+  const store: Store = remote?.store ?? local!;
+  let heap: Heap | undefined = createHeap(store);
   const control = heap.allocate(CONTROL_BYTES + CREW_BYTES, "the threads' meeting place");
-  const crew = createCrew(heap.memory, control + CONTROL_BYTES);
+  const crew = remote?.crew ?? createCrew(local!.memory, control + CONTROL_BYTES);
   const addresses = new Map<Variable, number>();
   const arenas: Arena[] = [];
   const totals = { variables: 0, temporaries: 0, code: 0 };
@@ -85,9 +91,6 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
     return heap;
   };
 
-  /** All of the memory as numbers of a type. */
-  const numbersOf = (type: ElementType) => (type === "index" ? alive().words() : alive().floats());
-
   const addressOf = (variable: Variable): number => {
     const known = addresses.get(variable);
     if (known !== undefined) return known;
@@ -95,7 +98,7 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
     const address = alive().allocate(bytes, `the variable "${variable.name}"`);
     addresses.set(variable, address);
     totals.variables += bytes;
-    if (variable.initial) numbersOf(variable.type).set(variable.initial, address / BYTES);
+    if (variable.initial) store.write(address, variable.initial, variable.type);
     return address;
   };
 
@@ -108,17 +111,9 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
     return arena;
   };
 
-  const copyOut = (address: number, size: number, type: ElementType, into?: HostArray): HostArray => {
-    const source = numbersOf(type);
-    const begin = address / BYTES;
-    const target = into ?? (type === "index" ? new Int32Array(size) : new Float32Array(size));
-    if (target.length !== size) throw new Error(`${size} numbers do not fit into an array of ${target.length}`);
-    if (size > SMALL) target.set(source.subarray(begin, begin + size));
-    else for (let i = 0; i < size; i++) target[i] = source[begin + i]!;
-    return target;
-  };
-  const readNow = (variable: Variable, into?: HostArray): HostArray =>
-    copyOut(addressOf(variable), sizeOf(variable), variable.type, into);
+  /** A variable's numbers: at once where the memory is at hand. */
+  const read = <S extends Store>(from: S, variable: Variable, into?: HostArray) =>
+    from.read(addressOf(variable), sizeOf(variable), variable.type, into) as ReturnType<S["read"]>;
 
   /** What the plan takes with everything new in it, checked before anything is allocated. */
   const checkPlan = (programs: readonly Program[], name: string): void => {
@@ -153,6 +148,7 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
         emitProgram({
           program: shard,
           relaxed: options.relaxed,
+          revectorized: options.revectorized,
           shared,
           team: programs.length > 1 ? { workers: programs.length, control } : undefined,
           profile: options.profile,
@@ -196,9 +192,8 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
         alive();
         if (options.profile) clock.start();
         arena.latest = executable;
-        const code = order.next(() => crew.run(number));
-        if (typeof code === "number") return ended(code);
-        pending = code.then(ended);
+        if (crew.immediate) return ended(crew.run(number) as number);
+        pending = Promise.resolve(order.next(() => crew.run(number))).then(ended);
         return last;
       },
       settled: async () => pending ?? last,
@@ -206,11 +201,11 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
         await pending;
         const buffer = program.buffers.find((other) => other.id === id);
         if (!buffer) throw new Error(`${name} has no buffer ${id}`);
-        if (buffer.variable) return readNow(buffer.variable);
+        if (buffer.variable) return read(store, buffer.variable);
         if (programs.length > 1) throw new Error(`${name} ran on several threads: each has temporaries of its own`);
         if (arena.latest !== executable)
           throw new Error(`${name} was not the last to run: its temporaries are overwritten`);
-        return copyOut(arena.address + program.plan.offsets.get(id)! * BYTES, buffer.size, buffer.type);
+        return store.read(arena.address + program.plan.offsets.get(id)! * BYTES, buffer.size, buffer.type);
       },
     };
     return executable;
@@ -225,18 +220,21 @@ export function createWasmSession(backend: Backend, options: SessionOptions): Wa
       if (offset < 0 || offset + data.length > size) {
         throw new Error(`"${variable.name}" holds ${size} numbers: ${data.length} from number ${offset} on do not fit`);
       }
-      const begin = addressOf(variable) / BYTES + offset;
-      const numbers = order.isBusy() ? Float64Array.from(data) : data;
-      order.next(() => numbersOf(variable.type).set(numbers, begin));
+      const address = addressOf(variable) + offset * BYTES;
+      if (!order.isBusy()) return store.write(address, data, variable.type);
+      const copy = Float64Array.from(data);
+      order.next(() => store.write(address, copy, variable.type));
     },
     // In a page a program may still be running.
-    ...(crew.immediate ? { readNow } : {}),
-    read: async (variable, into) => order.next(() => readNow(variable, into)),
-    memory: () => ({
-      variables: totals.variables,
-      temporaries: totals.temporaries,
-      total: alive().memory.buffer.byteLength + totals.code,
-    }),
+    ...(local && crew.immediate
+      ? { readNow: (variable: Variable, into?: HostArray) => read(local, variable, into) }
+      : {}),
+    read: async (variable, into) => order.next(() => read(store, variable, into)),
+    memory() {
+      alive();
+      const { variables, temporaries, code } = totals;
+      return { variables, temporaries, total: store.bytes() + code };
+    },
     profile: clock.profile,
     dispose() {
       crew.dispose();

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import type { Session } from "../../../src/backend/contract.js";
 import { wasm } from "../../../src/backend/wasm/index.js";
+import { createWasmSession } from "../../../src/backend/wasm/session.js";
 import { current, matmul, sumAll } from "../../../src/graph/language.js";
 import { gradients } from "../../../src/graph/sweep.js";
 import { batchVariable, variable } from "../../../src/graph/variable.js";
@@ -49,6 +50,30 @@ it("compiles further programs while its threads wait", async () => {
   other.run();
   expect(Array.from(await session.read(dw))).toEqual(first);
   session.dispose();
+});
+
+it("keeps memory and programs in a worker where memory cannot be shared", async () => {
+  const backend = wasm();
+  const options = { relaxed: false, revectorized: false, threads: 1, remote: true };
+  const session = createWasmSession(backend, options);
+  expect(session.readNow).toBeUndefined();
+  session.write(x, [1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  session.write(w, [1, 0, 0, 1, 1, 1]);
+  const executable = await session.compile(step());
+  executable.run();
+  expect(await executable.settled()).toBe("done");
+  const here = await started(1);
+  (await here.compile(step())).run();
+  expect(await session.read(dw)).toEqual(await here.read(dw));
+  // Asked for without waiting, all is done in order.
+  executable.run();
+  session.write(x, new Float32Array(18));
+  const before = session.read(dw);
+  executable.run();
+  expect(Array.from(await before)).toEqual(Array.from(await here.read(dw)));
+  expect(Array.from(await session.read(dw))).toEqual([0, 0, 0, 0, 0, 0]);
+  session.dispose();
+  here.dispose();
 });
 
 const threadsNow = (): number => readdirSync("/proc/self/task").length;
