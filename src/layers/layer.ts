@@ -29,8 +29,11 @@ export interface Context {
     shape: Shape,
     initializer: Initializer,
   ): { readonly value: Tensor; update(next: Tensor): void };
-  /** The step's seed, for dropout masks. */
-  seed(): Tensor;
+  /**
+   * The step's seed, for dropout masks. "sequence": for a mask that all time steps share; without it each part of a window that is
+   * gone through in parts draws its own.
+   */
+  seed(of?: "sequence"): Tensor;
   /** A number that no other place in the model has. */
   key(): number;
   /** For gradient flow: zeros [T, N, H] added to a hidden state at every step; the gradient of the loss with respect to them is ∂loss/∂h_t. */

@@ -161,7 +161,7 @@ function runDirection(
     }),
   );
   const maskFor = (rate: number | undefined, width: number): Tensor | undefined =>
-    training && rate ? dropoutMask(zeros([rows, width]), rate, context.seed(), context.key()) : undefined;
+    training && rate ? dropoutMask(zeros([rows, width]), rate, context.seed("sequence"), context.key()) : undefined;
   const inputMask = maskFor(variational.input, features);
   const stateMask = maskFor(variational.recurrent, cell.hidden);
   const x = inputMask ? input.mul(inputMask) : input;

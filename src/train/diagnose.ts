@@ -58,9 +58,19 @@ export async function findNonFinite(session: Session, options: ProgramOptions): 
 }
 
 async function search(program: Program, read: (buffer: number) => Promise<HostArray>): Promise<Finding | undefined> {
-  for (const statement of program.compute) {
+  const place = ({ buffer, offset }: View): string => `${buffer} ${offset}`;
+  for (const [i, statement] of program.compute.entries()) {
     if (statement.kind !== "loop") {
+      // A loop's state begins where the loop goes on to keep it.
+      const overwritten = new Set(
+        program.compute
+          .slice(i + 1)
+          .flatMap((later) => (later.kind === "loop" ? later.body.flatMap(writes) : []))
+          .filter((view) => view.step === 0)
+          .map(place),
+      );
       for (const view of writes(statement)) {
+        if (overwritten.has(place(view))) continue;
         const value = firstNonFinite(await read(view.buffer), view, 0);
         if (value !== undefined) return { tensor: statement.label, time: undefined, value };
       }

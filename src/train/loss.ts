@@ -10,4 +10,9 @@ export interface Loss {
   readonly target: (prediction: Shape) => { readonly shape: Shape; readonly type: ElementType };
   /** The loss [1]: the mean over all elements (rows for classes), as PyTorch's reduction="mean"; with a mask [.., 1] over the rows where it is 1. */
   readonly apply: (prediction: Tensor, target: Tensor, mask?: Tensor) => Tensor;
+  /**
+   * What the mean is taken over, [1], where that depends on the targets: Σ of the weights of the rows that count. It puts the mean of
+   * a window together from the means of its parts. Default: the number of rows, or of those where the mask is 1.
+   */
+  readonly weight?: (prediction: Tensor, target: Tensor, mask?: Tensor) => Tensor | undefined;
 }

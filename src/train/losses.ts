@@ -211,17 +211,24 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
       );
     return { shape: withColumns(prediction, 1), type: "index" };
   };
+  const countsOf = (y: Tensor, mask: Tensor | undefined): Tensor | undefined =>
+    product(ignoreIndex === undefined ? undefined : constant(1).sub(equal(y, ignoreIndex)), mask);
+  const sharesOf = (y: Tensor, mask: Tensor | undefined): Tensor | undefined =>
+    product(weights && gather(transpose(current(weights)), y), countsOf(y, mask));
   return {
     name,
     target,
+    weight(_, y, mask) {
+      const shares = sharesOf(y, mask);
+      return shares && sumAll(shares);
+    },
     apply(z, y, mask) {
       checkTarget(name, z, y, target(z.shape), mask);
       return scoped(name, () => {
         const w = weights && current(weights);
         const losses = crossEntropyRows(z, y, { smoothing, ...(w ? { weights: w } : {}) });
-        const kept = ignoreIndex === undefined ? undefined : constant(1).sub(equal(y, ignoreIndex));
-        const counts = product(kept, mask);
-        const shares = product(w && gather(transpose(w), y), counts);
+        const counts = countsOf(y, mask);
+        const shares = sharesOf(y, mask);
         const total = sumAll(product(losses, counts)!);
         // A fixed number where it can be: each part of a batch then knows its gradient without the others.
         return shares ? total.div(orOne(sumAll(shares))) : total.div(rowsOf(z.shape));

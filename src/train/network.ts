@@ -30,6 +30,8 @@ export interface TraceOptions {
   readonly training: boolean;
   /** The step's seed, an index [1]. */
   readonly seed: Tensor;
+  /** The seed of this part of a window, where the window is gone through in parts. Default `seed`. */
+  readonly partSeed?: Tensor;
   readonly mask?: Tensor | undefined;
   /** Zeros added to the hidden state `name` at every step, [T, N, H]. */
   readonly probe?: (name: string, shape: Shape) => Tensor;
@@ -103,7 +105,8 @@ export function createNetwork(
         given[kind].set(name, value);
       }
     },
-    trace(input, { training, seed: stepSeed, mask, firstKey = 0, probe, state = (_, start) => start }) {
+    trace(input, options) {
+      const { training, seed, partSeed = seed, mask, firstKey = 0, probe, state = (_, start) => start } = options;
       const finals = new Map<string, Tensor>();
       const updates: { variable: Variable; tensor: Tensor }[] = [];
       let keys = firstKey;
@@ -124,7 +127,7 @@ export function createNetwork(
           const variable = request("statistic", statistics, prefix + name, shape, initializer);
           return { value: current(variable), update: (tensor) => void updates.push({ variable, tensor }) };
         },
-        seed: () => stepSeed,
+        seed: (of) => (of === "sequence" ? seed : partSeed),
         key: () => ++keys,
         probe: (name, shape) => probe?.(prefix + name, shape),
         within: (name) => contextAt(`${prefix}${name}.`),

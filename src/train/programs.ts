@@ -1,12 +1,10 @@
 /** The programs of a training run: one training step, validation of a batch, prediction. */
-import { UserError } from "../errors.js";
 import { current, select, sliceRows, stopGradient } from "../graph/language.js";
-import { type Shape, sameShape, showShape } from "../graph/shape.js";
+import type { Shape } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
 import type { Tensor } from "../graph/tensor.js";
-import { batchVariable, type ElementType, type Variable, variable } from "../graph/variable.js";
+import { batchVariable, type ElementType, type Variable } from "../graph/variable.js";
 import type { Assignment, ProgramOptions } from "../program/lower.js";
-import type { BatchSource } from "./data.js";
 import type { Loss } from "./loss.js";
 import type { Network, Trace } from "./network.js";
 import { type TrainerVariables, type UpdateOptions, updateWith } from "./update.js";
@@ -125,7 +123,7 @@ function forward({ network, loss, variables, shapes, training, window, states }:
  * count (the last k1 steps: the earlier ones have been counted by earlier windows). Where k2 < k1 the gradient would not reach
  * back k1 steps: the first k1 − k2 steps then only carry the state.
  */
-function cuts(
+export function cuts(
   steps: number,
   { every, through }: Window,
 ): { readonly start: number; readonly size: number; readonly counts: boolean; readonly carries: boolean }[] {
@@ -211,12 +209,4 @@ export function predictionStep(network: Network, variables: TrainerVariables, sh
     output,
     program: { name: "prediction", results: [{ variable: output, tensor: trace.output }], commit },
   };
-}
-
-/** Refuses targets that are not what the loss takes. */
-export function checkTargets(source: BatchSource, feed: Feed, loss: Loss): void {
-  if (source.targetType !== feed.target.type || !sameShape(source.targetShape, feed.target.shape))
-    throw new UserError(
-      `${loss.name}: the model's predictions want targets ${feed.target.type} ${showShape(feed.target.shape)}, but the data has ${source.targetType} ${showShape(source.targetShape)}`,
-    );
 }

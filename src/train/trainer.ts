@@ -3,20 +3,22 @@
  * runs it. State is a value here: passed into each step, taken out, carried to the next window.
  */
 import { type BackendName, backendNamed, type Threads } from "../backend/choose.js";
-import type { Backend, Executable, HostArray, Memory } from "../backend/contract.js";
+import type { Backend, Memory } from "../backend/contract.js";
 import { UserError } from "../errors.js";
 import { randomKey } from "../graph/random.js";
 import { sameShape, sizeOf } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
 import type { Layer } from "../layers/layer.js";
 import { createRng, type Rng } from "../parameters/rng.js";
+import { createBatchPrograms } from "./batch-programs.js";
+import { type Outcome, readNumber, writeNumber } from "./batches.js";
 import type { BatchSource, TrainingData } from "./data.js";
 import type { NonFiniteError } from "./diagnose.js";
 import type { Loss } from "./loss.js";
 import { createNetwork, type Network } from "./network.js";
 import type { Optimizer } from "./optimizer.js";
 import type { NamedTensor, Predictor, PredictorOptions } from "./predictor.js";
-import { checkTargets, type TrainingStep, trainingStep, validationStep, type Window } from "./programs.js";
+import type { Window } from "./programs.js";
 import type { Checkpoint, Progress, Report } from "./progress.js";
 import type { Schedule } from "./schedule.js";
 import { turn } from "./turn.js";
@@ -25,12 +27,24 @@ import { type Clip, createTrainerVariables } from "./update.js";
 export type { NamedTensor } from "./predictor.js";
 export type { Checkpoint, Progress, Report } from "./progress.js";
 
-/** How far the gradient goes back in a stream whose state is carried. */
-export type Bptt =
-  /** Windows of `window` steps, one after the other: an update each, the gradient cut between them. */
-  | { readonly window: number }
+/** How far the gradient goes back in a stream whose state is carried, and what is kept for it. */
+export type Bptt = (
+  | {
+      /** Windows of so many steps, one after the other: an update each, the gradient cut between them. Default 50. */
+      readonly window?: number;
+    }
   /** An update every k1 steps, its gradient going back k2 steps (Williams & Peng 1990, BPTT(k2; k1)). */
-  | { readonly every: number; readonly through: number };
+  | { readonly every: number; readonly through: number }
+) & {
+  /**
+   * Recompute instead of keep (gradient checkpointing, Chen et al. 2016): a window, or a whole sequence, of T steps is gone through
+   * in segments of this many steps, √T with `true`. Only the states between segments are kept; the backward pass runs each
+   * segment's forward pass again. The gradient is that of the whole window, the memory that of √T steps, for about a third more
+   * time. Only recurrent states may lead from step to step: bidirectional layers and batch norm are refused. Dropout draws other
+   * masks than without. Default false.
+   */
+  readonly recompute?: boolean | number;
+};
 
 export interface TrainerOptions {
   readonly loss: Loss;
@@ -90,26 +104,20 @@ export interface Trainer {
   dispose(): void;
 }
 
-interface Compiled extends TrainingStep {
-  readonly executable: Executable;
-  readonly inputs: HostArray;
-  readonly targets: HostArray;
-  readonly mask: HostArray | undefined;
-  readonly flags: Float64Array;
-}
-
 /**
  * Readies training of `model`. Nothing is compiled before the shapes of the data are known, at the first `fit`.
  * @throws UserError on options out of range
  */
 export async function createTrainer(model: Layer, options: TrainerOptions): Promise<Trainer> {
-  const { loss, optimizer, schedule, clip = {}, bptt = { window: 50 }, batch = 32, accumulate = 1, seed = 1 } = options;
-  const window: Window = "window" in bptt ? { every: bptt.window, through: bptt.window } : bptt;
+  const { loss, optimizer, schedule, clip = {}, bptt = {}, batch = 32, accumulate = 1, seed = 1 } = options;
+  const { recompute = false } = bptt;
+  const window: Window = "every" in bptt ? bptt : { every: bptt.window ?? 50, through: bptt.window ?? 50 };
   for (const [name, value] of Object.entries({
     batch,
     accumulate,
     "bptt steps": window.every,
     "bptt steps back": window.through,
+    ...(typeof recompute === "number" ? { "bptt.recompute": recompute } : {}),
   }))
     if (!Number.isInteger(value) || value < 1)
       throw new UserError(`${name} must be a whole number of at least 1, not ${value}`);
@@ -123,87 +131,29 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   const session = await backend.createSession();
   const network = createNetwork(model, seed, options.weights);
   const variables = createTrainerVariables(optimizer);
-  const compiled = new Map<string, Promise<Compiled>>();
   const pending = new Map<string, NamedTensor>();
   let progress: Progress = { step: 0, epoch: 0, index: 0, seed, metrics: [], bestLoss: null, sinceBest: 0 };
   let best: Record<string, NamedTensor> | undefined;
   /** Counts changes of parameters and statistics. */
   let revision = 0;
 
-  const compile = (purpose: string, source: BatchSource, make: () => TrainingStep): Promise<Compiled> => {
-    const key = [purpose, source.inputShape, source.inputType, source.targetShape, source.carries, source.masked].join(
-      " ",
-    );
-    const known = compiled.get(key);
-    if (known) return known;
-    const fresh = (async (): Promise<Compiled> => {
-      const step = make();
-      checkTargets(source, step.feed, loss);
-      const executable = await session.compile(step.program);
-      return {
-        ...step,
-        executable,
-        inputs: hostArray(backend, source.inputType, sizeOf(source.inputShape)),
-        targets: hostArray(backend, source.targetType, sizeOf(source.targetShape)),
-        mask: step.feed.mask && new Float32Array(sizeOf(step.feed.mask.shape)),
-        flags: new Float64Array(sizeOf(step.feed.reset.shape)),
-      };
-    })();
-    compiled.set(key, fresh);
-    return fresh;
-  };
-
-  /** The program of micro-batch `part` of an update. Its states are those of the first part: they share variables by name. */
-  const states = new Map<string, Variable>();
-  const trainingProgram = (source: BatchSource, part: number): Promise<Compiled> => {
-    const [first, last] = [part === 0, part === accumulate - 1];
-    return compile(`train ${first} ${last}`, source, () =>
-      trainingStep({
-        network,
-        loss,
-        variables,
-        shapes: source,
-        training: true,
-        window: source.carries ? window : undefined,
-        states,
-        optimizer,
-        clip,
-        parts: accumulate,
-        first,
-        last,
-      }),
-    );
-  };
-
-  const feed = (step: Compiled, source: BatchSource, index: number): void => {
-    const reset = source.fill(index, step.inputs, step.targets, step.mask);
-    session.write(step.feed.input, step.inputs);
-    session.write(step.feed.target, step.targets);
-    if (step.mask) session.write(step.feed.mask!, step.mask);
-    if (!source.carries) return;
-    if (typeof reset === "boolean") step.flags.fill(reset ? 1 : 0);
-    else step.flags.set(reset);
-    session.write(step.feed.reset, step.flags);
-  };
-
-  const scalar = new Float64Array(1);
-  const write = (variable: Variable, value: number): void => {
-    scalar[0] = value;
-    session.write(variable, scalar);
-  };
-  const read = async (variable: Variable): Promise<number> =>
-    (session.readNow ? session.readNow(variable, scalar) : await session.read(variable, scalar))[0]!;
+  const programs = createBatchPrograms(session, {
+    network,
+    variables,
+    loss,
+    optimizer,
+    clip,
+    window,
+    recompute,
+    parts: accumulate,
+  });
 
   const evaluateOn = async (source: BatchSource): Promise<number> => {
-    const own = new Map<string, Variable>();
-    const step = await compile("validate", source, () =>
-      validationStep({ network, loss, variables, shapes: source, states: own }),
-    );
+    const program = await programs.validation(source);
     let sum = 0;
     for (let index = 0; index < source.length; index++) {
-      feed(step, source, index);
-      step.executable.run();
-      sum += await read(variables.loss);
+      const outcome = await program.run(source, index, 0);
+      sum += "loss" in outcome ? outcome.loss : Number.NaN;
       await turn();
     }
     return sum / source.length;
@@ -235,21 +185,21 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       const learningRate = schedule
         ? schedule.rate(progress.step, optimizer.learningRate, progress.metrics)
         : optimizer.learningRate;
-      write(variables.learningRate, learningRate);
-      write(variables.seed, randomKey(seed, step) | 0);
-      for (const [name, value] of Object.entries(optimizer.scalars(step))) write(variables.scalars.get(name)!, value);
+      writeNumber(session, variables.learningRate, learningRate);
+      const seedOfStep = randomKey(seed, step) | 0;
+      writeNumber(session, variables.seed, seedOfStep);
+      for (const [name, value] of Object.entries(optimizer.scalars(step)))
+        writeNumber(session, variables.scalars.get(name)!, value);
       let total = 0;
       for (let part = 0; part < batchesAnUpdate; part++) {
-        const program = await trainingProgram(source, part);
-        restorePending(program.feed.states);
-        feed(program, source, progress.index + part);
-        program.executable.run();
+        const program = await programs.training(source, part);
+        restorePending();
+        const outcome = await program.run(source, progress.index + part, seedOfStep);
         revision++;
-        const outcome = await program.executable.settled();
-        if (outcome === "refused") throw await nonFinite(program, step, learningRate);
-        total += await read(variables.loss);
+        if ("refused" in outcome) throw await nonFinite(outcome, step, learningRate);
+        total += outcome.loss;
       }
-      const gradientNorm = await read(variables.gradientNorm);
+      const gradientNorm = await readNumber(session, variables.gradientNorm);
       const seconds = (performance.now() - began) / 1000;
 
       const index = progress.index + batchesAnUpdate;
@@ -288,22 +238,27 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     if (restoreBest && best) load(best);
   }
 
-  const nonFinite = async (program: Compiled, step: number, learningRate: number): Promise<NonFiniteError> => {
+  const nonFinite = async (
+    { refused, start }: Extract<Outcome, { refused: unknown }>,
+    step: number,
+    learningRate: number,
+  ): Promise<NonFiniteError> => {
     const { findNonFinite, NonFiniteError } = await import("./diagnose.js");
-    const found = await findNonFinite(session, program.program);
+    const found = await findNonFinite(session, refused);
+    const time = found?.time === undefined ? undefined : start + found.time;
     const where = found
-      ? `${found.tensor}${found.time === undefined ? "" : ` at time index ${found.time}`} is ${found.value}`
+      ? `${found.tensor}${time === undefined ? "" : ` at time index ${time}`} is ${found.value}`
       : "the gradient's norm is not finite";
     return new NonFiniteError(
       `step ${step}: ${where}; no weight was changed. The learning rate is ${learningRate}: a smaller one, or clipping, may help.`,
       step,
       found?.tensor ?? "gradient norm",
-      found?.time,
+      time,
     );
   };
 
-  const restorePending = (targets: ReadonlyMap<string, Variable>): void => {
-    for (const [name, variable] of targets) {
+  const restorePending = (): void => {
+    for (const [name, variable] of programs.states) {
       const tensor = pending.get(name);
       if (!tensor) continue;
       if (sameShape(tensor.shape, variable.shape)) session.write(variable, tensor.data);
@@ -354,7 +309,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
         parameters: await readAll(network.parameters),
         optimizer: slots,
         statistics: await readAll(network.statistics),
-        states: await readAll(states),
+        states: await readAll(programs.states),
         ...(best ? { best } : {}),
         progress,
       };
@@ -374,7 +329,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
         else variables.slots.set(name, { name, shape: tensor.shape, type: "float", initial: tensor.data });
       }
       for (const [name, tensor] of Object.entries(checkpoint.states)) {
-        const known = states.get(name);
+        const known = programs.states.get(name);
         if (known) session.write(known, tensor.data);
         else pending.set(name, tensor);
       }
@@ -386,8 +341,4 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   };
 }
 
-const hostArray = ({ precision }: Backend, type: Variable["type"], size: number): HostArray => {
-  if (type === "index") return new Int32Array(size);
-  return precision === "float64" ? new Float64Array(size) : new Float32Array(size);
-};
 const epochRng = (seed: number, epoch: number): Rng => createRng(`${seed}: epoch ${epoch}`);

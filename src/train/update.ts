@@ -100,8 +100,14 @@ export function updateWith(g: readonly Tensor[], options: UpdateOptions): Update
 }
 
 /** The variable of `known` for a parameter, made when first asked for. */
-export function keptFor(known: Map<string, Variable>, what: string, name: string, shape: Shape): Variable {
-  const found = known.get(name) ?? variable(`${what} ${name}`, shape);
+export function keptFor(
+  known: Map<string, Variable>,
+  what: string,
+  name: string,
+  shape: Shape,
+  make: typeof variable = variable,
+): Variable {
+  const found = known.get(name) ?? make(`${what} ${name}`, shape);
   known.set(name, found);
   return found;
 }

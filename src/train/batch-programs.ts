@@ -1,0 +1,76 @@
+/** The programs that a trainer needs for the shapes of its data, each compiled once: whole batches, or windows in segments. */
+import type { Session } from "../backend/contract.js";
+import type { Variable } from "../graph/variable.js";
+import { type BatchProgram, checkTargets, wholeBatch } from "./batches.js";
+import type { BatchSource } from "./data.js";
+import type { Loss } from "./loss.js";
+import { type TrainingStep, trainingStep, validationStep, type Window } from "./programs.js";
+import type { SegmentedTraining } from "./segmented.js";
+import { defaultSegment, type Segment, segmentsOf } from "./segments.js";
+import type { UpdateOptions } from "./update.js";
+
+export interface BatchProgramsOptions extends Omit<UpdateOptions, "first" | "last"> {
+  readonly loss: Loss;
+  readonly window: Window;
+  /** Steps of a segment, or √T of them (true); false: windows are not cut. */
+  readonly recompute: boolean | number;
+}
+
+export interface BatchPrograms {
+  /** The states that are carried from window to window in training, by name; complete after the first `training`. */
+  readonly states: ReadonlyMap<string, Variable>;
+  /** Micro-batch `part` of an update, counted from 0. */
+  training(source: BatchSource, part: number): Promise<BatchProgram>;
+  validation(source: BatchSource): Promise<BatchProgram>;
+}
+
+export function createBatchPrograms(session: Session, options: BatchProgramsOptions): BatchPrograms {
+  const { network, loss, variables, parts, recompute } = options;
+  const common = { network, loss, variables };
+  const states = new Map<string, Variable>();
+  const made = new Map<string, Promise<unknown>>();
+  const once = <P>(purpose: string, source: BatchSource, make: () => Promise<P>): Promise<P> => {
+    const { inputShape, inputType, targetShape, carries, masked } = source;
+    const key = [purpose, inputShape, inputType, targetShape, carries, masked].join(" ");
+    const fresh = made.get(key) ?? make();
+    made.set(key, fresh);
+    return fresh as Promise<P>;
+  };
+  const whole = (source: BatchSource, step: TrainingStep): Promise<BatchProgram> => {
+    checkTargets(source, step.feed.target, loss);
+    return wholeBatch(session, source, step, variables.loss);
+  };
+  /** Undefined where the batch is not cut. */
+  const segmentsFor = (source: BatchSource, window: Window | undefined): Segment[] | undefined => {
+    const { inputShape } = source;
+    if (recompute === false || inputShape.length !== 3) return undefined;
+    const steps = inputShape[0]!;
+    const longest = recompute === true ? defaultSegment(steps) : recompute;
+    return longest < steps ? segmentsOf(steps, longest, window) : undefined;
+  };
+  return {
+    states,
+    training(source, part) {
+      const update = { ...options, first: part === 0, last: part === parts - 1 };
+      const window = source.carries ? options.window : undefined;
+      const segments = segmentsFor(source, window);
+      return once(`training ${update.first} ${update.last}`, source, async () => {
+        if (!segments)
+          return whole(source, trainingStep({ ...update, shapes: source, training: true, window, states }));
+        const shared = await once("segments", source, async (): Promise<SegmentedTraining> => {
+          const { segmentedTraining } = await import("./segmented.js");
+          return segmentedTraining(session, source, segments, common, states);
+        });
+        return shared.batch(update);
+      });
+    },
+    validation(source) {
+      const segments = segmentsFor(source, undefined);
+      return once("validation", source, async () => {
+        if (!segments) return whole(source, validationStep({ ...common, shapes: source, states: new Map() }));
+        const { segmentedValidation } = await import("./segmented.js");
+        return segmentedValidation(session, source, segments, common);
+      });
+    },
+  };
+}

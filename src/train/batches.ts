@@ -1,0 +1,95 @@
+/** Carrying out one batch: data in, program run, loss out. */
+import type { Executable, HostArray, Session } from "../backend/contract.js";
+import { UserError } from "../errors.js";
+import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
+import type { ElementType, Variable } from "../graph/variable.js";
+import type { ProgramOptions } from "../program/lower.js";
+import type { BatchSource } from "./data.js";
+import type { Loss } from "./loss.js";
+import type { TrainingStep } from "./programs.js";
+
+/** How a batch ended: with its loss, or refused by a program that met a number that is not finite. `start`: its first step in the window. */
+export type Outcome = { readonly loss: number } | { readonly refused: ProgramOptions; readonly start: number };
+
+/** Carries out batches of one shape. */
+export interface BatchProgram {
+  /** `seed`: of the update. */
+  run(source: BatchSource, index: number, seed: number): Promise<Outcome>;
+}
+
+/** Numbers on their way to a session. */
+export interface Host {
+  readonly inputs: HostArray;
+  readonly targets: HostArray;
+  readonly mask: HostArray | undefined;
+  /** [N]: 1 for rows whose state is reset. */
+  readonly flags: Float64Array;
+}
+
+/** Arrays for the batches of a source. */
+export function hostFor({ backend }: Session, source: BatchSource): Host {
+  const array = (type: ElementType, size: number): HostArray => {
+    if (type === "index") return new Int32Array(size);
+    return backend.precision === "float64" ? new Float64Array(size) : new Float32Array(size);
+  };
+  const { inputShape } = source;
+  const rows = inputShape[inputShape.length - 2]!;
+  return {
+    inputs: array(source.inputType, sizeOf(inputShape)),
+    targets: array(source.targetType, sizeOf(source.targetShape)),
+    mask: source.masked ? new Float32Array(inputShape[0]! * rows) : undefined,
+    flags: new Float64Array(rows),
+  };
+}
+
+/** Fills the arrays with batch `index`. */
+export function fillHost({ inputs, targets, mask, flags }: Host, source: BatchSource, index: number): void {
+  const reset = source.fill(index, inputs, targets, mask);
+  if (typeof reset === "boolean") flags.fill(reset ? 1 : 0);
+  else flags.set(reset);
+}
+
+const one = new Float64Array(1);
+
+export function writeNumber(session: Session, variable: Variable, value: number): void {
+  one[0] = value;
+  session.write(variable, one);
+}
+
+export const readNumber = async (session: Session, variable: Variable): Promise<number> =>
+  (session.readNow ? session.readNow(variable, one) : await session.read(variable, new Float64Array(1)))[0]!;
+
+/** A batch carried out by one program. */
+export async function wholeBatch(
+  session: Session,
+  source: BatchSource,
+  { feed, program }: TrainingStep,
+  result: Variable,
+): Promise<BatchProgram> {
+  const executable: Executable = await session.compile(program);
+  const host = hostFor(session, source);
+  return {
+    async run(from, index) {
+      fillHost(host, from, index);
+      session.write(feed.input, host.inputs);
+      session.write(feed.target, host.targets);
+      if (host.mask) session.write(feed.mask!, host.mask);
+      if (from.carries) session.write(feed.reset, host.flags);
+      executable.run();
+      if ((await executable.settled()) === "refused") return { refused: program, start: 0 };
+      return { loss: await readNumber(session, result) };
+    },
+  };
+}
+
+/** Refuses targets that are not what the loss takes. */
+export function checkTargets(
+  source: BatchSource,
+  wanted: { readonly shape: Shape; readonly type: ElementType },
+  loss: Loss,
+): void {
+  if (source.targetType !== wanted.type || !sameShape(source.targetShape, wanted.shape))
+    throw new UserError(
+      `${loss.name}: the model's predictions want targets ${wanted.type} ${showShape(wanted.shape)}, but the data has ${source.targetType} ${showShape(source.targetShape)}`,
+    );
+}
