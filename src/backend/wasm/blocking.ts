@@ -35,7 +35,7 @@ export const tuning128: Tuning = {
   panel: 8,
   tiles: [
     { rows: 5, columns: 8, cost: 5 },
-    { rows: 4, columns: 8, cost: 4.5 },
+    { rows: 4, columns: 8, cost: 4.4 },
     { rows: 3, columns: 8, cost: 4 },
     { rows: 2, columns: 16, cost: 2.2 },
     { rows: 1, columns: 24, cost: 1.4 },

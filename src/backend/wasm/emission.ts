@@ -38,6 +38,8 @@ export interface Emission {
   readonly module: ModuleBuilder;
   /** That run the program together, each on its rows. */
   readonly workers: number;
+  /** Whether the engine makes one instruction of two on neighbouring vectors. */
+  readonly revectorized: boolean;
   typeOf(view: View): ElementType;
   scratch(bytes: number, lifetime: Scratch["lifetime"]): Scratch;
 }

@@ -14,5 +14,13 @@ function validates(relaxed: boolean): boolean {
 /** 128-bit vectors: without them there is no wasm backend. */
 export const hasSimd = (): boolean => validates(false);
 
+let revectorized = false;
+
+/** Whether V8 was told to make 256-bit instructions of neighbouring 128-bit ones: nothing in a module shows it. */
+export const revectorizes = (): boolean => revectorized;
+export function setRevectorizes(): void {
+  revectorized = true;
+}
+
 /** Fused multiply-add, about 1.7 times as fast. Asked anew each time, since Node 20 can switch it on at run time. */
 export const hasRelaxedSimd = (): boolean => validates(true);

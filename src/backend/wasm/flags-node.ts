@@ -2,7 +2,7 @@
  * V8 settings for Node. They are flags of the whole process, so nothing here happens unless it is called.
  */
 import { setFlagsFromString } from "node:v8";
-import { hasRelaxedSimd } from "./features.js";
+import { hasRelaxedSimd, setRevectorizes } from "./features.js";
 
 /**
  * Switches on relaxed SIMD (fused multiply-add in WebAssembly) where it still hides behind a flag: Node 20.
@@ -28,8 +28,10 @@ export function enableRevectorize(): boolean {
   const major = Number.parseInt(process.versions.v8 ?? "", 10);
   // Any other V8 would complain about the flag on stderr.
   const has = major >= REVECTORIZES_FROM.v8 && process.arch === REVECTORIZES_FROM.arch;
-  if (has) setFlagsFromString("--experimental-wasm-revectorize");
-  return has;
+  if (!has) return false;
+  setFlagsFromString("--experimental-wasm-revectorize");
+  setRevectorizes();
+  return true;
 }
 
 /** V8 starts with a quick, slow compiler and compiles a function when it is first called; both are off meanwhile. */

@@ -20,6 +20,8 @@ import { emitAllReduce, emitBarrier, type Team } from "./team.js";
 export interface ModuleRequest {
   readonly program: Program;
   readonly relaxed: boolean;
+  /** Whether the engine makes one instruction of two on neighbouring vectors: products are laid out for it. */
+  readonly revectorized?: boolean;
   readonly shared: boolean;
   /** The workers that run the program, each on its rows, where there are several. */
   readonly team?: Team | undefined;
@@ -82,6 +84,7 @@ export function emitProgram(request: ModuleRequest): CompiledModule {
   const emission: Emission = {
     module,
     workers: team?.workers ?? 1,
+    revectorized: request.revectorized ?? false,
     typeOf: (view: View): ElementType => buffers.get(view.buffer)!.type,
     scratch(bytes, lifetime) {
       if (lifetime === "call") {

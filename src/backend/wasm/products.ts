@@ -11,8 +11,8 @@
  */
 import type { Product } from "../../program/program.js";
 import type { FunctionBuilder, ModuleBuilder } from "./assembler.js";
-import { type Blocking, blocking, type RowBlocks, rowsOf, type Tuning, tuning128 } from "./blocking.js";
-import { packChunks, panelBytes as packedRows } from "./chunks.js";
+import { type Blocking, blocking, type RowBlocks, rowsOf, type Tuning, tuning128, tuning256 } from "./blocking.js";
+import { type Layout, packChunks, panelBytes as packedRows } from "./chunks.js";
 import { emitDots } from "./dots.js";
 import {
   type Argument,
@@ -45,7 +45,7 @@ export function emitProduct(
   kernel: Product,
   label: string,
   constantB: boolean,
-  tuning: Tuning = tuning128,
+  tuning: Tuning = emission.revectorized ? tuning256 : tuning128,
 ): ProductCalls {
   const { rows: m, columns: n } = kernel.out;
   const columnsAlongDepth = kernel.transposeB || (n === 1 && kernel.b.stride === 1);
@@ -64,15 +64,17 @@ interface Plan extends Blocking {
   readonly constantB: boolean;
   /** Columns of a panel of B. */
   readonly panel: number;
-  readonly tuning: Tuning;
+  /** How A lies packed in tiles of so many rows. */
+  readonly layoutOf: (rows: number) => Layout;
 }
 
 function planOf(kernel: Product, constantB: boolean, tuning: Tuning): Plan {
   const { rows: m, columns: n } = kernel.out;
   const k = kernel.transposeA ? kernel.a.rows : kernel.a.columns;
   const { depths, blocks } = blocking(m, n, k, kernel.transposeA, tuning);
+  const layoutOf = (rows: number): Layout => ({ rows, spread: tuning.spread, transposed: kernel.transposeA });
   const bytesOf = ({ tiles }: RowBlocks): number =>
-    tiles.reduce((sum, { rows, count }) => sum + count * packedRows(rows, depths.size, tuning.spread), 0);
+    tiles.reduce((sum, { rows, count }) => sum + count * packedRows(layoutOf(rows), depths.size), 0);
   const panel = tuning.fewRows[m - 1] ?? tuning.panel;
   const packedB: Packing = {
     width: panel,
@@ -83,7 +85,7 @@ function planOf(kernel: Product, constantB: boolean, tuning: Tuning): Plan {
   };
   const packs = constantB || kernel.transposeB || m >= ROWS_WORTH_PACKING;
   const blockBytes = Math.max(...blocks.map(bytesOf));
-  return { n, depths, blocks, blockBytes, packedB: packs ? packedB : undefined, constantB, panel, tuning };
+  return { n, depths, blocks, blockBytes, packedB: packs ? packedB : undefined, constantB, panel, layoutOf };
 }
 
 function emitTiled(emission: Emission, kernel: Product, label: string, plan: Plan): ProductCalls {
@@ -153,9 +155,9 @@ function emitRows(f: FunctionBuilder, nest: Nest, aStart: Pointer, outStart: Poi
   for (const { count, tiles } of plan.blocks) {
     times(f, count, () => {
       const work = moving(f, workA);
-      const source = { transposed: kernel.transposeA, stride: kernel.a.stride * BYTES };
+      const stride = kernel.a.stride * BYTES;
       for (const { rows, count: panels } of tiles)
-        packChunks(f, { rows, depth, spread: plan.tuning.spread }, source, panels, a, work);
+        packChunks(f, plan.layoutOf(rows), { depth, stride, panels }, a, work);
       // As many panels at a time as the widest tile takes.
       const width = Math.max(...tiles.map(({ columns }) => columns));
       const [b, target] = [moving(f, nest.b), moving(f, out)];
@@ -181,11 +183,11 @@ interface Panels {
 function emitPanels(f: FunctionBuilder, nest: Nest, tiles: RowBlocks["tiles"], { b, out, columns }: Panels): void {
   const { plan, steps, depth, accumulate } = nest;
   const given = typeof accumulate === "boolean" ? [] : [accumulate];
-  const { spread } = plan.tuning;
   let [aBytes, outBytes] = [0, 0];
   for (const { rows, count, columns: most } of tiles) {
+    const layout = plan.layoutOf(rows);
     for (let first = 0; first < columns; first += most) {
-      const shape = { rows, columns: Math.min(most, columns - first), depth, spread };
+      const shape = { layout, columns: Math.min(most, columns - first), depth };
       const tile = {
         ...shape,
         bDepth: steps.bDepth,
@@ -197,7 +199,7 @@ function emitPanels(f: FunctionBuilder, nest: Nest, tiles: RowBlocks["tiles"], {
       const target = plus(out, outBytes + first * BYTES);
       f.call(strip, plus(nest.workA, aBytes), panel, target, i32.const(count), ...given);
     }
-    aBytes += count * packedRows(rows, depth, spread);
+    aBytes += count * packedRows(layout, depth);
     outBytes += count * rows * steps.outRow;
   }
 }

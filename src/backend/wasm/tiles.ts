@@ -1,16 +1,15 @@
 /** Register tiles: the innermost code of matrix products. */
 import type { FunctionBuilder, FunctionRef, ModuleBuilder } from "./assembler.js";
-import { CHUNK, chunkBytes, panelBytes, type Spread, spreadRows } from "./chunks.js";
+import { CHUNK, chunkBytes, type Layout, panelBytes, spreadRows } from "./chunks.js";
 import { LANES, moving, type Pointer, VECTOR } from "./emission.js";
 import { type I32, i32, plus, v128 } from "./instructions.js";
 
 /** A tile of out: `rows` rows by `columns` columns, held in rows × ⌈columns/4⌉ accumulators. */
 export interface Tile {
-  /** A lies packed in chunks (`chunks.ts`). */
-  readonly rows: number;
+  /** How A lies (`chunks.ts`). */
+  readonly layout: Layout;
   readonly columns: number;
   readonly depth: number;
-  readonly spread: Spread;
   /** Byte step through B from one depth to the next, and the offset of each of its vectors. */
   readonly bDepth: number;
   readonly bVector: (vector: number) => number;
@@ -32,7 +31,8 @@ interface Place {
  * shuffle: 15, all that the compiler has. Ten independent sums hide the four cycles of a multiply-add, two a cycle.
  */
 function emitTile(f: FunctionBuilder, tile: Tile, place: Place): void {
-  const { rows, columns, depth, spread, bDepth } = tile;
+  const { layout, columns, depth, bDepth } = tile;
+  const { rows, spread } = layout;
   const vectors = Math.ceil(columns / LANES);
   const each = (body: (row: number, vector: number) => void): void => {
     for (let r = 0; r < rows; r++) for (let v = 0; v < vectors; v++) body(r, v);
@@ -47,7 +47,7 @@ function emitTile(f: FunctionBuilder, tile: Tile, place: Place): void {
   const [a, b] = [moving(f, place.a), moving(f, place.b)];
   const step = (at: number): void => {
     const bs = Array.from({ length: vectors }, (_, v) => f.let(v128.load(b, at * bDepth + tile.bVector(v))));
-    const element = spreadRows(f, rows, spread, a, at);
+    const element = spreadRows(f, layout, a, at);
     for (let r = 0; r < rows; r++) {
       const x = element(r);
       for (let v = 0; v < vectors; v++) f.set(sums[r]![v]!, f.madd(x, bs[v]!, sums[r]![v]!));
@@ -70,7 +70,7 @@ function emitTile(f: FunctionBuilder, tile: Tile, place: Place): void {
     const end = f.let(plus(b, chunks * CHUNK * bDepth));
     f.repeat((leaveIf) => {
       parts(leaveIf);
-      f.set(a, plus(a, chunkBytes(rows, spread)));
+      f.set(a, plus(a, chunkBytes(layout)));
       f.set(b, plus(b, CHUNK * bDepth));
       return i32.ne(b, end);
     });
@@ -87,10 +87,10 @@ export function tileStrip(module: ModuleBuilder, tile: Tile, accumulate: boolean
   const body = (f: FunctionBuilder, a: Pointer, b: Pointer, out: Pointer, count: Pointer, given?: Pointer): void =>
     f.count(0, count, 1, () => {
       emitTile(f, tile, { a, b, out, accumulate: given ?? accumulate === true });
-      f.set(a, plus(a, panelBytes(tile.rows, tile.depth, tile.spread)));
-      f.set(out, plus(out, tile.rows * tile.outRow));
+      f.set(a, plus(a, panelBytes(tile.layout, tile.depth)));
+      f.set(out, plus(out, tile.layout.rows * tile.outRow));
     });
-  const name = `tiles ${tile.rows}×${tile.columns}`;
+  const name = `tiles ${tile.layout.rows}×${tile.columns}`;
   return accumulate === "given"
     ? module.function(name, ["i32", "i32", "i32", "i32", "i32"], undefined, body)
     : module.function(name, ["i32", "i32", "i32", "i32"], undefined, body);

@@ -1,15 +1,16 @@
 /**
  * Speed of single kernels beside a bare multiply-add loop measured in the same minutes:
- * `npx tsx test/backend/wasm/bench.ts [part of a name …]`. One core.
+ * `npx tsx test/backend/wasm/bench.ts [--revectorize] [part of a name …]`. One core.
  */
 
-import { compileOptimized, enableRelaxedSimd } from "../../../src/backend/wasm/flags-node.js";
+import { compileOptimized, enableRelaxedSimd, enableRevectorize } from "../../../src/backend/wasm/flags-node.js";
 import { i32, v128 } from "../../../src/backend/wasm/instructions.js";
 import { emitProgram } from "../../../src/backend/wasm/module.js";
 import type { Instruction, Kernel, Program, Statement, View } from "../../../src/program/program.js";
 import { build } from "./emit.js";
 
 enableRelaxedSimd();
+const revectorized = process.argv.includes("--revectorize") && enableRevectorize();
 
 /**
  * Ten independent chains of multiply-adds in registers, or ten of two neighbouring vectors, which 256-bit
@@ -73,7 +74,7 @@ export interface Speed {
 
 const narrow = peakLoop(false);
 const wide = peakLoop(true);
-const peakSlice = slice(narrow);
+const peakSlice = slice(revectorized ? wide : narrow);
 
 /** The speed beside the peak, the two taken in turns. */
 export function measure(timed: Timed, duration = 700): Speed {
@@ -126,6 +127,7 @@ export function prepare(sizes: readonly number[], statements: readonly Statement
   const { bytes, memory: wanted } = emitProgram({
     program,
     relaxed: true,
+    revectorized,
     shared: false,
     constantAddress(bits) {
       if (!constants.has(bits)) constants.set(bits, 64 + 4 * constants.size);
@@ -349,7 +351,7 @@ const giga = (speed: number): string => (speed / 1e9).toFixed(1);
 const percent = (share: number): string => `${(100 * share).toFixed(0)} %`;
 
 function report(): void {
-  const wanted = process.argv.slice(2);
+  const wanted = process.argv.slice(2).filter((part) => part !== "--revectorize");
   console.log(
     `peak of one core: ${giga(measure(narrow).best)} GFLOP/s, of neighbouring pairs ${giga(measure(wide).best)}`,
   );

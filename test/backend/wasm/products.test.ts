@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { split } from "../../../src/backend/wasm/blocking.js";
+import { split, tilesOf, tuning128, tuning256 } from "../../../src/backend/wasm/blocking.js";
 import { enableRelaxedSimd } from "../../../src/backend/wasm/flags-node.js";
+import type { WasmOptions } from "../../../src/backend/wasm/index.js";
 import type { Product } from "../../../src/program/program.js";
 import { kernel, loop, workbench } from "./workbench.js";
 
@@ -44,9 +45,14 @@ const forms = [
   { transposeA: true, transposeB: true },
 ];
 
-for (const relaxedSimd of ["auto", "off"] as const) {
-  describe(`matrix products, relaxed SIMD ${relaxedSimd}`, () => {
-    const wasm = { relaxedSimd };
+const engines: { name: string; wasm: WasmOptions }[] = [
+  { name: "fused", wasm: {} },
+  { name: "without relaxed SIMD", wasm: { relaxedSimd: "off" } },
+  { name: "cut for 256-bit revectorisation", wasm: { revectorized: true } },
+];
+
+for (const { name: engine, wasm } of engines) {
+  describe(`matrix products, ${engine}`, () => {
     for (const form of forms) {
       const name = `${form.transposeA ? "Aᵀ" : "A"}·${form.transposeB ? "Bᵀ" : "B"}`;
       it(`${name}: all sizes of 1, 3, 7, 8, 65`, async () => {
@@ -58,6 +64,14 @@ for (const relaxedSimd of ["auto", "off"] as const) {
               await bench.run([kernel(product(bench, { m, n, k, ...form }))], { wasm });
             }
           }
+        }
+      });
+
+      it(`${name}: every number of rows, in tiles of several heights and over several panels`, async () => {
+        for (let m = 2; m <= 40; m++) {
+          const bench = workbench();
+          const one = product(bench, { m, n: 50 + (m % 19), k: 4 + (m % 5), ...form, accumulate: m % 2 === 0 });
+          await bench.run([kernel(one)], { wasm });
         }
       });
 
@@ -97,6 +111,8 @@ for (const relaxedSimd of ["auto", "off"] as const) {
           [4, 8, 8],
           [25, 33, 19],
           [6, 40, 530],
+          [26, 100, 9],
+          [50, 70, 12],
         ] as const) {
           for (const reverse of [false, true]) {
             const bench = workbench();
@@ -129,5 +145,32 @@ describe("splitting a depth into blocks", () => {
     expect(split(100, 128)).toEqual({ size: 100, count: 1, rest: 0 });
     const { size, count, rest } = split(1031, 128);
     expect(size * count + rest).toBe(1031);
+  });
+});
+
+describe("tiling rows", () => {
+  it("covers every number of rows, with at most one wide tile, at the end", () => {
+    for (const tuning of [tuning128, tuning256]) {
+      for (let m = 1; m <= 1300; m++) {
+        const tiles = tilesOf(m, tuning);
+        expect(tiles.reduce((sum, { rows, count }) => sum + rows * count, 0)).toBe(m);
+        if (m <= tuning.fewRows.length) continue;
+        const wide = tiles.filter(({ columns }) => columns > tuning.panel);
+        expect(wide.reduce((sum, { count }) => sum + count, 0)).toBeLessThanOrEqual(1);
+        expect(tiles.indexOf(wide[0]!)).toBe(wide.length > 0 ? tiles.length - 1 : -1);
+      }
+    }
+  });
+
+  it("takes what is fastest", () => {
+    const heights = (m: number, tuning = tuning128): string =>
+      tilesOf(m, tuning)
+        .map(({ rows, count }) => `${count}×${rows}`)
+        .join(" + ");
+    expect(heights(25)).toBe("5×5");
+    expect(heights(16)).toBe("3×5 + 1×1");
+    expect(heights(8)).toBe("2×4");
+    expect(heights(25, tuning256)).toBe("4×6 + 1×1");
+    expect(heights(50, tuning256)).toBe("8×6 + 1×2");
   });
 });
