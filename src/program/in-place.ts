@@ -23,7 +23,6 @@ interface Touch extends Area {
   /** Number of the statement, and of the kernel within a loop. */
   readonly statement: number;
   readonly inner: number;
-  readonly inLoop: boolean;
   readonly writes: boolean;
 }
 
@@ -31,7 +30,9 @@ interface Touch extends Area {
 interface Matrix {
   readonly rows: number;
   readonly columns: number;
-  touches: Touch[];
+  readonly touches: Touch[];
+  /** The first statement that touches it. */
+  since: number;
 }
 
 /** The same statements with buffers of kind "temporary" put onto one another. */
@@ -45,12 +46,9 @@ export function inPlace(buffers: readonly Buffer[], statements: readonly Stateme
     return { host, start: start + home.start };
   };
   const settle = (guest: number, host: number, start: number): void => {
-    const shifted = matrices.get(guest)!.touches.map((touch) => ({
-      ...touch,
-      from: touch.from + start,
-      to: touch.to + start,
-    }));
-    matrices.get(host)!.touches.push(...shifted);
+    const [from, to] = [matrices.get(guest)!, matrices.get(host)!];
+    for (const touch of from.touches) to.touches.push({ ...touch, from: touch.from + start, to: touch.to + start });
+    to.since = Math.min(to.since, from.since);
     hosts.set(guest, { host, start });
   };
 
@@ -65,14 +63,16 @@ export function inPlace(buffers: readonly Buffer[], statements: readonly Stateme
   };
   const visit = (kernel: Kernel, at: Moment): void => {
     if (kernel.kind !== "chain") return;
-    const pairs = kernel.stores.flatMap(({ to }) =>
-      kernel.loads.flatMap((from) => {
-        const [old, young] = [columnsOf(from), columnsOf(to)];
-        if (!old || !young || from.rows !== to.rows || from.columns !== to.columns) return [];
-        const since = Math.min(...matrices.get(old.host)!.touches.map((touch) => touch.statement));
-        return [{ from, to, overlap: Math.min(old.width, young.width), since }];
-      }),
-    );
+    const loads = kernel.loads.filter((from) => matrices.has(from.buffer));
+    const stores = kernel.stores.map(({ to }) => to).filter((to) => matrices.has(to.buffer));
+    const pairs = stores.flatMap((to) => {
+      const young = columnsOf(to)!;
+      return loads.flatMap((from): Pair[] => {
+        if (from.rows !== to.rows || from.columns !== to.columns) return [];
+        const old = columnsOf(from)!;
+        return [{ from, to, overlap: Math.min(old.width, young.width), since: matrices.get(old.host)!.since }];
+      });
+    });
     // What covers the most comes first (all gates with all their gradients, before anything lies on one of them), then what
     // has lived longest.
     const guests = new Map<number, Pair[]>();
@@ -164,73 +164,75 @@ function fits(old: Matrix, young: Matrix, shift: number, at: Moment): boolean {
   const youngInOld = shift >= 0 && young.columns + shift <= old.columns;
   const oldInYoung = shift <= 0 && old.columns - shift <= young.columns;
   if (old.rows !== young.rows || !(youngInOld || oldInYoung)) return false;
-  const before = old.touches.filter(({ from, to }) => from < young.columns + shift && to > shift);
-  const after = young.touches
-    .map((touch) => ({ ...touch, from: touch.from + shift, to: touch.to + shift }))
-    .filter(({ from, to }) => from < old.columns && to > 0);
   const isHere = (touch: Touch): boolean => touch.statement === at.statement && touch.inner === at.inner;
-  const loads = before.filter(isHere);
-  const stores = after.filter(isHere);
-  const [one] = stores;
-  if (!one || loads.some((load) => load.writes) || stores.some((store) => !store.writes)) return false;
+  const meetsOld = ({ from, to }: Touch): boolean => from + shift < old.columns && to + shift > 0;
+  const meetsYoung = ({ from, to }: Touch): boolean => from < young.columns + shift && to > shift;
+  const one = young.touches.find((touch) => isHere(touch) && meetsOld(touch));
+  if (!one) return false;
   const sameRows = (touch: Touch): boolean =>
     touch.firstRow === one.firstRow &&
     touch.rows === one.rows &&
     touch.rowStride === one.rowStride &&
     touch.rowStep === one.rowStep;
-  const exact = loads.every((load) =>
-    stores.every(
-      (store) => (load.from === store.from && load.to === store.to) || load.to <= store.from || store.to <= load.from,
-    ),
-  );
-  if (!exact || ![...loads, ...stores].every(sameRows)) return false;
-  if (!at.inLoop)
-    return (
-      before.every((touch) => touch.statement <= at.statement) &&
-      after.every((touch) => touch.statement >= at.statement)
-    );
-  // Within the loop both are touched at the same time step alone.
-  const here = (touch: Touch): boolean => touch.statement === at.statement;
-  if (![...before, ...after].filter(here).every(sameRows)) return false;
-  if (!before.filter(here).every(({ inner }) => inner <= at.inner)) return false;
-  if (!after.filter(here).every(({ inner }) => inner >= at.inner)) return false;
-  if (one.rowStep !== 0)
-    return (
-      one.rows * one.rowStride <= one.rowStep &&
-      before.every((touch) => touch.statement <= at.statement) &&
-      after.every((touch) => touch.statement >= at.statement)
-    );
-  // What has no steps is made anew in each: nothing of it comes from before, or is wanted afterwards.
+  // What has no steps is made anew in each step of a loop: nothing of it comes from before, or is wanted afterwards.
+  const isLocal = at.inLoop && one.rowStep === 0;
+  if (at.inLoop && !isLocal && one.rows * one.rowStride > one.rowStep) return false;
+  const stores: Touch[] = [];
+  for (const touch of young.touches) {
+    if (!meetsOld(touch)) continue;
+    if (touch.statement < at.statement || (isLocal && touch.statement > at.statement)) return false;
+    if (touch.statement > at.statement) continue;
+    if (touch.inner < at.inner || !sameRows(touch)) return false;
+    if (!isHere(touch)) continue;
+    if (!touch.writes) return false;
+    stores.push(touch);
+  }
   const isMade = (read: Touch): boolean =>
-    before.some((made) => made.writes && made.inner < read.inner && made.from <= read.from && made.to >= read.to);
-  return [...before, ...after].every(here) && before.every((touch) => touch.writes || isMade(touch));
+    old.touches.some((made) => made.writes && made.inner < read.inner && made.from <= read.from && made.to >= read.to);
+  for (const touch of old.touches) {
+    if (!meetsYoung(touch)) continue;
+    if (touch.statement > at.statement || (isLocal && touch.statement < at.statement)) return false;
+    if (touch.statement < at.statement) continue;
+    if (touch.inner > at.inner || !sameRows(touch) || (isLocal && !touch.writes && !isMade(touch))) return false;
+    if (!isHere(touch)) continue;
+    if (touch.writes) return false;
+    for (const { from, to } of stores) {
+      const exact = touch.from === from + shift && touch.to === to + shift;
+      if (!exact && touch.from < to + shift && from + shift < touch.to) return false;
+    }
+  }
+  return true;
 }
 
 /** The temporaries that are matrices in all their views, with every touch of them. */
 function matricesOf(buffers: readonly Buffer[], statements: readonly Statement[]): Map<number, Matrix> {
-  const seen = new Map<number, { readonly view: View; readonly moment: Moment; readonly writes: boolean }[]>();
-  const note = (kernel: Kernel, moment: Moment): void => {
-    for (const [views, written] of [
-      [reads(kernel), false],
-      [writes(kernel), true],
-    ] as const)
-      for (const view of views) {
-        const known = seen.get(view.buffer) ?? [];
-        seen.set(view.buffer, known);
-        known.push({ view, moment, writes: written });
-      }
+  const seen = new Map<number, { readonly view: View; readonly at: Moment; readonly writes: boolean }[]>();
+  const note = (view: View, at: Moment, written: boolean): void => {
+    const { kind, type } = buffers[view.buffer]!;
+    if (kind !== "temporary" || type !== "float") return;
+    const known = seen.get(view.buffer);
+    if (known) known.push({ view, at, writes: written });
+    else seen.set(view.buffer, [{ view, at, writes: written }]);
   };
-  eachKernel(statements, note);
+  eachKernel(statements, (kernel, at) => {
+    for (const view of reads(kernel)) note(view, at, false);
+    for (const view of writes(kernel)) note(view, at, true);
+  });
   const matrices = new Map<number, Matrix>();
   for (const [id, uses] of seen) {
-    const { kind, size, type } = buffers[id]!;
-    if (kind !== "temporary" || type !== "float") continue;
-    const strides = uses.flatMap(({ view }) => (view.rows > 1 ? [view.stride] : view.step !== 0 ? [view.step] : []));
-    const columns = Math.min(size, ...strides);
-    const areas = uses.map(({ view }) => areaOf(view, columns));
-    if (size % columns !== 0 || areas.some((area) => area === undefined)) continue;
-    const touches = uses.map(({ moment, writes: written }, i) => ({ ...areas[i]!, ...moment, writes: written }));
-    matrices.set(id, { rows: size / columns, columns, touches });
+    const { size } = buffers[id]!;
+    let columns = size;
+    for (const { view } of uses) {
+      if (view.rows > 1) columns = Math.min(columns, view.stride);
+      else if (view.step !== 0) columns = Math.min(columns, view.step);
+    }
+    const touches: Touch[] = [];
+    for (const { view, at, writes: written } of uses) {
+      const area = areaOf(view, columns);
+      if (area) touches.push({ ...area, statement: at.statement, inner: at.inner, writes: written });
+    }
+    if (size % columns !== 0 || touches.length < uses.length) continue;
+    matrices.set(id, { rows: size / columns, columns, touches, since: uses[0]!.at.statement });
   }
   return matrices;
 }

@@ -10,21 +10,22 @@ import { concatStart, slice } from "../graph/ops/matrix.js";
 import { isPointwise } from "../graph/pointwise.js";
 import { columnsOf, rowsOf, sameShape, withColumns } from "../graph/shape.js";
 import { constant, inScopeOf, Tensor } from "../graph/tensor.js";
-import { anatomyOf, type Replacement, rebuild } from "./rebuild.js";
+import { type Anatomy, anatomyOf, type Replacement, rebuild } from "./rebuild.js";
 
 /** What to compute in the place of each root. */
 export function fewerPasses(roots: readonly Tensor[]): (root: Tensor) => Tensor {
-  const sliced = rebuild(roots, slicesOfSums(roots));
-  const slicedRoots = roots.map(sliced);
-  const summed = rebuild(slicedRoots, sumsOfBiases(slicedRoots));
+  const anatomy = anatomyOf(roots);
+  const slices = slicesOfSums(anatomy);
+  const sliced = slices ? rebuild(anatomy, slices) : (root: Tensor): Tensor => root;
+  const after = slices ? anatomyOf(roots.map(sliced)) : anatomy;
+  const summed = rebuild(after, sumsOfBiases(after));
   return (root) => summed(sliced(root));
 }
 
 type Range = readonly [start: number, size: number];
 
-/** Pushes slices through pointwise tensors that nothing reads as a whole. */
-function slicesOfSums(roots: readonly Tensor[]): Replacement {
-  const { tensors, readers, held } = anatomyOf(roots);
+/** Pushes slices through pointwise tensors that nothing reads as a whole; undefined where there are none. */
+function slicesOfSums({ tensors, readers, held }: Anatomy): Replacement | undefined {
   const isComputed = (tensor: Tensor): boolean => isPointwise(tensor.op) || tensor.op === "expand";
   const rangeOf = ({ attributes }: Tensor): Range => [attributes.start!, attributes.size!];
   /** Pointwise tensors that are computed in parts, and those parts. */
@@ -45,6 +46,8 @@ function slicesOfSums(roots: readonly Tensor[]): Replacement {
     const apart = distinct(ranges.flat());
     if (apart) parted.set(tensor, apart);
   }
+
+  if (parted.size === 0) return undefined;
 
   const parts = new Map<string, Tensor>();
   return (tensor, of) => {
@@ -90,8 +93,7 @@ function sliceOf(tensor: Tensor, [start, size]: Range): Tensor {
 }
 
 /** Sums, ahead of a loop, the single rows that its step adds to one another's sums; makes constants of repeated ones. */
-function sumsOfBiases(roots: readonly Tensor[]): Replacement {
-  const { readers, held, varying } = anatomyOf(roots);
+function sumsOfBiases({ readers, held, varying }: Anatomy): Replacement {
   const isSum = (tensor: Tensor): boolean => tensor.op === "add" && varying.has(tensor);
   /** Part of a larger sum, and of nothing else. */
   const isInner = (tensor: Tensor): boolean => {

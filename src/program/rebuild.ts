@@ -5,7 +5,11 @@ import { reachable } from "./simplify.js";
 
 /** Who reads what in a graph, the bodies of its loops included. */
 export interface Anatomy {
-  /** In topological order. */
+  /** Tensors outside of loops, in topological order. */
+  readonly outer: readonly Tensor[];
+  /** Loops with the tensors of their bodies that change with time, and those of them whose values over time are read. */
+  readonly loops: ReadonlyMap<Tensor, { readonly body: readonly Tensor[]; readonly used: readonly Tensor[] }>;
+  /** All, in topological order. */
   readonly tensors: readonly Tensor[];
   readonly readers: ReadonlyMap<Tensor, readonly Tensor[]>;
   /** Wanted for themselves: roots, next states, and body tensors whose values over time are used. */
@@ -32,11 +36,14 @@ export function anatomyOf(roots: readonly Tensor[]): Anatomy {
   const held = new Set(roots);
   const varying = new Set<Tensor>();
   const tensors: Tensor[] = [];
+  const loops = new Map<Tensor, { readonly body: readonly Tensor[]; readonly used: readonly Tensor[] }>();
   for (const tensor of outer) {
     const loop = tensor.attributes.loop;
     if (loop) {
-      const results = [...loop.next, ...(sequences.get(tensor) ?? [])];
+      const used = sequences.get(tensor) ?? [];
+      const results = [...loop.next, ...used];
       const body = varyingTensors(new Set([...loop.stepInputs, ...loop.states]), results);
+      loops.set(tensor, { body, used });
       for (const inner of body) varying.add(inner);
       for (const result of results) held.add(result);
       tensors.push(...body);
@@ -49,41 +56,40 @@ export function anatomyOf(roots: readonly Tensor[]): Anatomy {
       if (known) known.push(tensor);
       else readers.set(input, [tensor]);
     }
-  return { tensors, readers, held, varying };
+  return { outer, loops, tensors, readers, held, varying };
 }
 
 /** What stands for `tensor`; `of` gives what stands for its inputs. Undefined: the same op on those. */
 export type Replacement = (tensor: Tensor, of: (tensor: Tensor) => Tensor) => Tensor | undefined;
 
-/** Makes what `roots` need again, by `replacement`; gives what stands for each tensor. */
-export function rebuild(roots: readonly Tensor[], replacement: Replacement): (tensor: Tensor) => Tensor {
+/** Makes a graph again, by `replacement`; gives what stands for each tensor. */
+export function rebuild({ outer, loops }: Anatomy, replacement: Replacement): (tensor: Tensor) => Tensor {
   const known = new Map<Tensor, Tensor>();
-  const outer = reachable(roots);
-  const sequences = usedSequences(outer);
   const of = (tensor: Tensor): Tensor => known.get(tensor) ?? tensor;
   for (const tensor of outer) {
     const { loop } = tensor.attributes;
-    known.set(
-      tensor,
-      replacement(tensor, of) ?? (loop ? rebuiltLoop(tensor, loop, sequences.get(tensor) ?? []) : onInputs(tensor)),
-    );
+    const made = replacement(tensor, of) ?? (loop ? rebuiltLoop(tensor, loop) : onInputs(tensor));
+    if (made !== tensor) known.set(tensor, made);
   }
   return of;
 
   /** The same op on what stands for the inputs. */
-  function onInputs(tensor: Tensor, attributes = tensor.attributes, inputs = tensor.inputs.map(of)): Tensor {
-    if (attributes === tensor.attributes && inputs.every((input, i) => input === tensor.inputs[i])) return tensor;
+  function onInputs(tensor: Tensor, attributes = tensor.attributes, given?: readonly Tensor[]): Tensor {
+    if (attributes === tensor.attributes && tensor.inputs.every((input) => !known.has(input))) return tensor;
+    const inputs = given ?? tensor.inputs.map(of);
     const made = inScopeOf(tensor, () => new Tensor(tensor.op, inputs, tensor.shape, attributes, tensor.type));
     made.name = tensor.name;
     return made;
   }
 
-  function rebuiltLoop(node: Tensor, loop: LoopBody, used: readonly Tensor[]): Tensor {
+  function rebuiltLoop(node: Tensor, loop: LoopBody): Tensor {
     const { stepInputs, states } = loop;
+    const { body, used } = loops.get(node)!;
     const placeholders = new Set([...stepInputs, ...states]);
-    const body = varyingTensors(placeholders, [...loop.next, ...used]);
-    for (const tensor of body)
-      if (!placeholders.has(tensor)) known.set(tensor, replacement(tensor, of) ?? onInputs(tensor));
+    for (const tensor of body) {
+      const made = placeholders.has(tensor) ? tensor : (replacement(tensor, of) ?? onInputs(tensor));
+      if (made !== tensor) known.set(tensor, made);
+    }
     const next = loop.next.map(of);
     if ([...loop.next, ...used].every((tensor) => of(tensor) === tensor)) return onInputs(node);
     const varying = new Set(varyingTensors(placeholders, [...next, ...used.map(of)]));
