@@ -31,6 +31,7 @@ interface Settings {
   readonly dropout: number;
   readonly batch: number;
   readonly window: number;
+  readonly recompute: boolean;
   readonly learningRate: number;
   readonly clipNorm: number;
   readonly validation: number;
@@ -77,6 +78,12 @@ export function addTextTrain(text: Command): void {
     .option("--dropout <p>", "dropout on each layer's output", share, 0)
     .option("--batch <n>", "streams side by side", whole(1), 50)
     .option("--window <n>", "characters the gradient goes back", whole(1), 50)
+    .option(
+      "--recompute",
+      "for long windows: forward values are computed again on the way back instead of kept, in segments of the window's " +
+        "square root; a small part of the memory, a third to a half more time",
+      false,
+    )
     .addOption(
       new Option("--steps <n>", `stop after this many updates in all (default: ${DEFAULT_STEPS})`)
         .argParser(whole(1))
@@ -140,8 +147,8 @@ async function train(file: string, given: Options, command: Command): Promise<vo
     window: settings.window,
     ...(before ? { vocabulary: before.vocabulary } : {}),
   });
-  const { cell, hidden, layers, embedding, dropout, batch, window, learningRate, clipNorm, validation, seed, backend } =
-    settings;
+  const { cell, hidden, layers, embedding, dropout, batch, window, recompute } = settings;
+  const { learningRate, clipNorm, validation, seed, backend } = settings;
   const model = { cell, hidden, layers, embedding, dropout };
   const parameters = checkSize(settings, text);
   const optimizer = adam({ learningRate });
@@ -149,7 +156,7 @@ async function train(file: string, given: Options, command: Command): Promise<vo
     loss: crossEntropy(),
     optimizer,
     clip: clipNorm > 0 ? { norm: clipNorm } : {},
-    bptt: { window },
+    bptt: { window, recompute },
     batch,
     seed,
     backend,
@@ -187,6 +194,7 @@ async function train(file: string, given: Options, command: Command): Promise<vo
     sha256,
     batch,
     window,
+    recompute,
     learningRate,
     clipNorm,
     validation,
@@ -275,14 +283,16 @@ const endOf = ({ steps, epochs }: Partial<Options>): End | undefined =>
 
 /** The settings of the run that is resumed. @throws UserError on an option that was given and says otherwise */
 function settingsOf(before: TextRun, given: Options, command: Command): Settings {
-  const saved = { ...before.training, ...before.model } as unknown as Record<keyof Settings, unknown>;
+  const saved = { recompute: false, ...before.training, ...before.model } as unknown as Record<keyof Settings, unknown>;
   for (const option of command.options) {
     const key = option.attributeName() as keyof Settings;
     if (!(key in saved) || key === ("steps" as string) || key === ("epochs" as string)) continue;
     if (command.getOptionValueSource(key) !== "cli" || given[key] === saved[key]) continue;
     if (key === "backend" && given.backend === "auto") continue;
     throw new UserError(
-      `the run ${before.dir} was trained with ${option.long} ${String(saved[key])}, so it cannot be resumed with ${given[key]}.`,
+      saved[key] === false
+        ? `the run ${before.dir} was trained without ${option.long}, so it cannot be resumed with it.`
+        : `the run ${before.dir} was trained with ${option.long} ${String(saved[key])}, so it cannot be resumed with ${given[key]}.`,
     );
   }
   for (const key of ["batch", "window", "learningRate", "clipNorm", "validation", "seed"] as const)

@@ -14,7 +14,7 @@ test("--help of every command says its options and gives examples", async () => 
   const commands: Record<string, string[]> = {
     "": ["text", "series", "explain", "check"],
     "text train": [
-      ..."out cell hidden layers embedding dropout batch window steps epochs learning-rate clip-norm validation seed backend resume json".split(
+      ..."out cell hidden layers embedding dropout batch window recompute steps epochs learning-rate clip-norm validation seed backend resume json".split(
         " ",
       ),
       "default: 2000",
