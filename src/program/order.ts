@@ -9,6 +9,8 @@ export interface Order {
   readonly groups: readonly Group[];
   /** The group that computes each tensor. */
   readonly groupOf: ReadonlyMap<Tensor, number>;
+  /** The group that first writes into a tensor's home: the parts of a concatenation are computed in it. */
+  writtenAt(tensor: Tensor): number;
   /** Who reads the old value of each variable and state. */
   readonly readers: ReadonlyMap<Tensor | Variable, readonly Reading[]>;
 }
@@ -37,15 +39,22 @@ export function orderOf(tensors: readonly Tensor[], groups: readonly Group[], st
       else readers.set(old, [reading]);
     }
   }
-  return { groups, groupOf, readers };
+  const writtenAt = (tensor: Tensor): number => {
+    const own = groupOf.get(tensor) ?? -1;
+    if (tensor.op !== "concat") return own;
+    const parts = tensor.inputs.map(storage.representative).filter((part) => groupOf.has(part));
+    return Math.min(own, ...parts.map(writtenAt));
+  };
+  return { groups, groupOf, writtenAt, readers };
 }
 
 /** Whether all readers of the old value come before `value` is written, or read each element in the chain that writes it. */
-export function readBeforeWritten(old: Tensor | Variable, value: Tensor, { groups, groupOf, readers }: Order): boolean {
-  const written = groupOf.get(value) ?? -1;
+export function readBeforeWritten(old: Tensor | Variable, value: Tensor, order: Order): boolean {
+  const { groups, groupOf, readers } = order;
+  const written = order.writtenAt(value);
   return (readers.get(old) ?? []).every(({ reader, input, whole }) => {
     const at = groupOf.get(reader) ?? groups.length;
-    if (at !== written) return at < written;
+    if (at !== written || value.op === "concat") return at < written;
     return whole && groups[at]?.kind === "chain" && sizeOf(input.shape) === sizeOf(value.shape);
   });
 }

@@ -80,6 +80,15 @@ describe("assignments read the old values", () => {
     expect([of(a), of(b), of(c)]).toEqual([start.get(b), [1, 2, 3, 4, 5, 7], start.get(a)]);
   });
 
+  it("of a variable that becomes a concatenation, one part of it written before its old value is read", async () => {
+    const [left, right] = [slice(A, 0, 1).mul(2), matmul(A, B, { transposeB: true })];
+    const { of } = await variablesAfter({ commit: [{ variable: a, tensor: concat([left, right]) }] });
+    const [x, w] = [start.get(a)!, start.get(b)!];
+    const product = (r: number, c: number): number =>
+      [0, 1, 2].reduce((sum, k) => sum + x[3 * r + k]! * w[3 * c + k]!, 0);
+    expect(of(a)).toEqual([0, 1].flatMap((r) => [2 * x[3 * r]!, product(r, 0), product(r, 1)]));
+  });
+
   it("of a momentum update: m ← 0.5·m + g, w ← w − m_new", async () => {
     const m = B.mul(0.5).add(constant(2));
     const { of } = await variablesAfter(

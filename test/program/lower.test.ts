@@ -1,7 +1,7 @@
 /** Graph to program: random graphs with loops, gradients and commits; run in one arena they give what their definitions say. */
 import { describe, expect, it } from "vitest";
 import { reference } from "../../src/backend/reference/index.js";
-import { constant, current, sumAll, tanh, unroll } from "../../src/graph/language.js";
+import { concat, constant, current, matmul, slice, sumAll, tanh, unroll } from "../../src/graph/language.js";
 import { type Shape, sameShape, sizeOf } from "../../src/graph/shape.js";
 import { gradients } from "../../src/graph/sweep.js";
 import type { Tensor } from "../../src/graph/tensor.js";
@@ -161,4 +161,27 @@ describe("random programs", () => {
         }
       }
     }, 60_000);
+});
+
+it("a state that becomes a concatenation is read as it was, though one part of the new one is written first", () => {
+  const rng = createRng("concatenated state");
+  const memory = new Map<Variable, Float64Array>();
+  const made = (name: string, shape: Shape): Tensor => {
+    const target = variable(name, shape);
+    memory.set(
+      target,
+      Float64Array.from({ length: sizeOf(shape) }, () => rng.uniform() - 0.5),
+    );
+    return current(target);
+  };
+  const weight = made("w", [4, 2]);
+  const { state } = unroll({
+    inputs: { x: made("x", [3, 2, 4]) },
+    state: { h: made("h", [2, 4]) },
+    step: ({ x }, { h }) => ({ state: { h: concat([tanh(slice(h.add(x), 0, 2)), matmul(h, weight)]) } }),
+  });
+  const result = variable("result", [2, 4]);
+  const machine = arena(lower({ name: "state", results: [{ variable: result, tensor: state.h }] }), memory);
+  machine.run();
+  expect(difference(machine.variables.get(result)!, oracle(memory)(state.h))).toBeLessThan(1e-14);
 });
