@@ -38,7 +38,9 @@ async function pageWith(names: readonly string[]): Promise<{ readonly first: num
     result.output.filter((output) => output.type === "chunk").map((chunk) => [chunk.fileName, chunk]),
   );
   const atOnce = new Set<string>();
-  const pending = [...chunks.values()].filter(({ isEntry }) => isEntry).map(({ fileName }) => fileName);
+  // A page without shared memory loads `remote`, one with it `crew`, which brings several threads.
+  const begins = ({ isEntry, name }: Rollup.OutputChunk): boolean => isEntry || /^remote\b/.test(name);
+  const pending = [...chunks.values()].filter(begins).map(({ fileName }) => fileName);
   for (let name = pending.pop(); name; name = pending.pop()) {
     if (atOnce.has(name)) continue;
     atOnce.add(name);
@@ -85,6 +87,7 @@ describe("the built package", () => {
         reached.add(name.slice(2));
       }
     expect(reached.size).toBeGreaterThan(1);
-    expect(reached.size).toBeLessThanOrEqual(Math.min(12, files.length));
+    // Each costs about a millisecond.
+    expect(reached.size).toBeLessThanOrEqual(Math.min(20, files.length));
   });
 });

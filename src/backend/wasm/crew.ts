@@ -6,7 +6,7 @@
  * the work is done by workers, and the page stays responsive.
  */
 import type { RunParameters } from "./module.js";
-import { mayBlock, noSharedMemory, startThread, type Thread } from "./thread.js";
+import { mayBlock, startThread, type Thread } from "./thread.js";
 
 /** What one worker needs to run a program. */
 export interface Part {
@@ -27,7 +27,6 @@ export interface Crew {
 /** 32-bit words that the workers watch: the number of the job, and its program. */
 const JOB = 0;
 const PROGRAM = 1;
-export const CREW_BYTES = 64;
 /** The job of going back to the event loop, where a message waits. */
 const LISTEN = -1;
 
@@ -79,9 +78,6 @@ interface Hand {
   /** Settles what waits for an answer. */
   answer: { resolve(message: Message): void; reject(error: unknown): void } | undefined;
 }
-
-/** Whether there should be shared memory: for several threads, and for one that is not a page's own. */
-export const wantsShared = (threads: number): boolean => noSharedMemory() === undefined && (threads > 1 || !mayBlock());
 
 /**
  * Threads are started when a program first wants them. `control`: the address of CREW_BYTES zeros. Without shared memory

@@ -38,27 +38,27 @@ const load =
   (address: I32, offset = 0): Value<R> =>
     value(result, address.code + opcode + memoryOperand(offset));
 
-const i = binary<"i32", "i32", "i32">;
+const i = (opcode: number) => binary<"i32", "i32", "i32">("i32", bytes(opcode));
 const CONST_I32 = bytes(0x41);
 export const i32 = {
   const: (n: number): I32 => value("i32", CONST_I32 + signed(n)),
   load: load("i32", bytes(0x28)),
   eqz: unary<"i32", "i32">("i32", bytes(0x45)),
-  eq: i("i32", bytes(0x46)),
-  ne: i("i32", bytes(0x47)),
-  ltS: i("i32", bytes(0x48)),
-  ltU: i("i32", bytes(0x49)),
-  gtS: i("i32", bytes(0x4a)),
-  gtU: i("i32", bytes(0x4b)),
-  geU: i("i32", bytes(0x4f)),
-  add: i("i32", bytes(0x6a)),
-  sub: i("i32", bytes(0x6b)),
-  mul: i("i32", bytes(0x6c)),
-  and: i("i32", bytes(0x71)),
-  or: i("i32", bytes(0x72)),
-  xor: i("i32", bytes(0x73)),
-  shl: i("i32", bytes(0x74)),
-  shrU: i("i32", bytes(0x76)),
+  eq: i(0x46),
+  ne: i(0x47),
+  ltS: i(0x48),
+  ltU: i(0x49),
+  gtS: i(0x4a),
+  gtU: i(0x4b),
+  geU: i(0x4f),
+  add: i(0x6a),
+  sub: i(0x6b),
+  mul: i(0x6c),
+  and: i(0x71),
+  or: i(0x72),
+  xor: i(0x73),
+  shl: i(0x74),
+  shrU: i(0x76),
 };
 
 /** An instruction of the atomic set: prefix 0xfe and its number. The alignment is not a hint there. */
@@ -83,17 +83,17 @@ export const choose = (condition: I32, a: I32, b: I32): I32 =>
 /** `base + bytes`, without an addition of nothing. */
 export const plus = (base: I32, bytes: number): I32 => (bytes === 0 ? base : i32.add(base, i32.const(bytes)));
 
-const f = binary<"f32", "f32", "f32">;
+const f = (opcode: number) => binary<"f32", "f32", "f32">("f32", bytes(opcode));
 export const f32 = {
   const: (x: number): F32 => value("f32", bytes(0x43) + float32(x)),
   load: load("f32", bytes(0x2a)),
   convert: unary<"i32", "f32">("f32", bytes(0xb2)),
   ne: binary<"f32", "f32", "i32">("i32", bytes(0x5c)),
-  add: f("f32", bytes(0x92)),
-  sub: f("f32", bytes(0x93)),
-  mul: f("f32", bytes(0x94)),
-  div: f("f32", bytes(0x95)),
-  max: f("f32", bytes(0x97)),
+  add: f(0x92),
+  sub: f(0x93),
+  mul: f(0x94),
+  div: f(0x95),
+  max: f(0x97),
   demote: unary<"f64", "f32">("f32", bytes(0xb6)),
 };
 
@@ -103,9 +103,9 @@ export const f64 = {
 };
 
 const ternary =
-  (opcode: Code) =>
+  (opcode: number, code = simd(opcode)) =>
   (a: V128, b: V128, c: V128): V128 =>
-    value("v128", a.code + b.code + c.code + opcode);
+    value("v128", a.code + b.code + c.code + code);
 const LOAD_32_LANE = simd(0x56);
 const CONST_V128 = simd(0x0c);
 const SHUFFLE = simd(0x0d);
@@ -113,7 +113,8 @@ const SHUFFLE = simd(0x0d);
 const laneBytes = [0, 1, 2, 3, 4, 5, 6, 7].map((lane) => bytes(4 * lane, 4 * lane + 1, 4 * lane + 2, 4 * lane + 3));
 
 /** Lane tricks of every width. Masks have all bits of a lane set or none. */
-const v = binary<"v128", "v128", "v128">;
+const v = (opcode: number) => binary<"v128", "v128", "v128">("v128", simd(opcode));
+const u = (opcode: number) => unary<"v128", "v128">("v128", simd(opcode));
 export const v128 = {
   load: load("v128", simd(0x00)),
   load32Splat: load("v128", simd(0x09)),
@@ -129,64 +130,64 @@ export const v128 = {
   /** Lanes 0–3 come from a, 4–7 from b. */
   shuffle32: (a: V128, b: V128, [w, x, y, z]: readonly [number, number, number, number]): V128 =>
     value("v128", a.code + b.code + SHUFFLE + laneBytes[w]! + laneBytes[x]! + laneBytes[y]! + laneBytes[z]!),
-  not: unary<"v128", "v128">("v128", simd(0x4d)),
-  and: v("v128", simd(0x4e)),
+  not: u(0x4d),
+  and: v(0x4e),
   /** a and not b. */
-  andnot: v("v128", simd(0x4f)),
-  or: v("v128", simd(0x50)),
-  xor: v("v128", simd(0x51)),
+  andnot: v(0x4f),
+  or: v(0x50),
+  xor: v(0x51),
   /** a where the mask's bits are set, b elsewhere. */
-  bitselect: ternary(simd(0x52)),
+  bitselect: ternary(0x52),
   anyTrue: unary<"v128", "i32">("i32", simd(0x53)),
 };
 
 const shift =
-  (opcode: Code) =>
+  (opcode: number, code = simd(opcode)) =>
   (a: V128, bits: number): V128 =>
-    value("v128", a.code + i32.const(bits).code + opcode);
+    value("v128", a.code + i32.const(bits).code + code);
 export const i32x4 = {
   splat: unary<"i32", "v128">("v128", simd(0x11)),
-  add: v("v128", simd(0xae)),
-  sub: v("v128", simd(0xb1)),
-  mul: v("v128", simd(0xb5)),
-  gtS: v("v128", simd(0x3b)),
-  shl: shift(simd(0xab)),
-  shrS: shift(simd(0xac)),
-  shrU: shift(simd(0xad)),
-  minS: v("v128", simd(0xb6)),
+  add: v(0xae),
+  sub: v(0xb1),
+  mul: v(0xb5),
+  gtS: v(0x3b),
+  shl: shift(0xab),
+  shrS: shift(0xac),
+  shrU: shift(0xad),
+  minS: v(0xb6),
   /** float32 to int32, saturating; NaN gives 0. */
-  truncate: unary<"v128", "v128">("v128", simd(0xf8)),
+  truncate: u(0xf8),
 };
 
 const LANE_F32 = simd(0x1f);
 export const f32x4 = {
   splat: unary<"f32", "v128">("v128", simd(0x13)),
   lane: (a: V128, lane: number): F32 => value("f32", a.code + LANE_F32 + unsigned(lane)),
-  eq: v("v128", simd(0x41)),
-  ne: v("v128", simd(0x42)),
-  lt: v("v128", simd(0x43)),
-  gt: v("v128", simd(0x44)),
-  le: v("v128", simd(0x45)),
-  ge: v("v128", simd(0x46)),
-  floor: unary<"v128", "v128">("v128", simd(0x68)),
-  abs: unary<"v128", "v128">("v128", simd(0xe0)),
-  neg: unary<"v128", "v128">("v128", simd(0xe1)),
-  sqrt: unary<"v128", "v128">("v128", simd(0xe3)),
-  add: v("v128", simd(0xe4)),
-  sub: v("v128", simd(0xe5)),
-  mul: v("v128", simd(0xe6)),
-  div: v("v128", simd(0xe7)),
+  eq: v(0x41),
+  ne: v(0x42),
+  lt: v(0x43),
+  gt: v(0x44),
+  le: v(0x45),
+  ge: v(0x46),
+  floor: u(0x68),
+  abs: u(0xe0),
+  neg: u(0xe1),
+  sqrt: u(0xe3),
+  add: v(0xe4),
+  sub: v(0xe5),
+  mul: v(0xe6),
+  div: v(0xe7),
   /** As Math.min and Math.max: NaN wins, −0 < +0. Several machine instructions each. */
-  min: v("v128", simd(0xe8)),
-  max: v("v128", simd(0xe9)),
+  min: v(0xe8),
+  max: v(0xe9),
   /** b < a ? b : a, and a < b ? b : a: one machine instruction; a NaN in `a` wins. */
-  pmin: v("v128", simd(0xea)),
-  pmax: v("v128", simd(0xeb)),
-  convert: unary<"v128", "v128">("v128", simd(0xfa)),
+  pmin: v(0xea),
+  pmax: v(0xeb),
+  convert: u(0xfa),
   /** a·b + c, rounded once or twice as the machine likes. Needs relaxed SIMD. */
-  relaxedMadd: ternary(simd(0x105)),
+  relaxedMadd: ternary(0x105),
   /** c − a·b. Needs relaxed SIMD. */
-  relaxedNmadd: ternary(simd(0x106)),
+  relaxedNmadd: ternary(0x106),
 };
 
 const LANE_F64 = simd(0x21);
@@ -194,7 +195,7 @@ export const f64x2 = {
   splat: unary<"f64", "v128">("v128", simd(0x14)),
   lane: (a: V128, lane: number): F64 => value("f64", a.code + LANE_F64 + unsigned(lane)),
   /** The two lowest float32 lanes as float64. */
-  promoteLow: unary<"v128", "v128">("v128", simd(0x5f)),
-  add: v("v128", simd(0xf0)),
-  mul: v("v128", simd(0xf2)),
+  promoteLow: u(0x5f),
+  add: v(0xf0),
+  mul: v(0xf2),
 };

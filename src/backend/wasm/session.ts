@@ -6,12 +6,12 @@ import { UserError } from "../../errors.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import type { Program, Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
-import { CREW_BYTES, createCrew, type Part, wantsShared } from "./crew.js";
+import type { Part } from "./crew.js";
 import { createHeap, type Heap } from "./heap.js";
 import { type CompiledModule, emitProgram } from "./module.js";
-import { createRemote } from "./remote.js";
 import { createLocalStore, type Store } from "./store.js";
 import { CONTROL_BYTES } from "./team.js";
+import { CREW_BYTES, wantsShared } from "./thread.js";
 
 const BYTES = 4;
 /** What the alignment of a buffer may add to its bytes. */
@@ -71,15 +71,15 @@ interface Arena {
 
 const sizeOf = (variable: Variable): number => variable.shape.reduce((product, length) => product * length, 1);
 
-export function createWasmSession(backend: Backend, options: SessionOptions): WasmSession {
+export async function createWasmSession(backend: Backend, options: SessionOptions): Promise<WasmSession> {
   const { threads } = options;
   const shared = !options.remote && wantsShared(threads);
-  const remote = options.remote ? createRemote() : undefined;
+  const remote = options.remote ? (await import("./remote.js")).createRemote() : undefined;
   const local = remote ? undefined : createLocalStore(shared);
   const store: Store = remote?.store ?? local!;
   let heap: Heap | undefined = createHeap(store);
   const control = heap.allocate(CONTROL_BYTES + CREW_BYTES, "the threads' meeting place");
-  const crew = remote?.crew ?? createCrew(local!.memory, control + CONTROL_BYTES);
+  const crew = remote?.crew ?? (await import("./crew.js")).createCrew(local!.memory, control + CONTROL_BYTES);
   const addresses = new Map<Variable, number>();
   const arenas: Arena[] = [];
   const totals = { variables: 0, temporaries: 0, code: 0 };

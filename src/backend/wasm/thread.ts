@@ -90,3 +90,9 @@ export function mayBlock(): boolean {
     return false;
   }
 }
+
+/** Whether there should be shared memory: for several threads, and for one that is not a page's own. */
+export const wantsShared = (threads: number): boolean => noSharedMemory() === undefined && (threads > 1 || !mayBlock());
+
+/** Memory through which workers are told what to do. */
+export const CREW_BYTES = 64;

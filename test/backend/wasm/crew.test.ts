@@ -55,7 +55,7 @@ it("compiles further programs while its threads wait", async () => {
 it("keeps memory and programs in a worker where memory cannot be shared", async () => {
   const backend = wasm();
   const options = { relaxed: false, revectorized: false, threads: 1, remote: true };
-  const session = createWasmSession(backend, options);
+  const session = await createWasmSession(backend, options);
   expect(session.readNow).toBeUndefined();
   session.write(x, [1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   session.write(w, [1, 0, 0, 1, 1, 1]);
