@@ -58,15 +58,18 @@ export const isDense = (view: View): boolean => view.rows === 1 || view.stride =
 /**
  * Runs `body` for the columns of a row, a vector at a time: in a loop for the whole vectors, then once for the rest.
  * `offset` is the byte offset from the row's start as a local, `constant` a further one known when the code is built.
+ * `vectors`: so many at a time, and their lanes are as many; only the last may then be a part.
  */
 export function forColumns(
   f: FunctionBuilder,
   columns: number,
   body: (offset: I32 | undefined, constant: number, lanes: number) => void,
+  vectors = 1,
 ): void {
-  const whole = columns - (columns % LANES);
-  if (whole === LANES) body(undefined, 0, LANES);
-  else if (whole > 0) f.count(0, whole * BYTES, VECTOR, (offset) => body(offset, 0, LANES));
+  const turn = vectors * LANES;
+  const whole = columns - (columns % turn);
+  if (whole === turn) body(undefined, 0, turn);
+  else if (whole > 0) f.count(0, whole * BYTES, vectors * VECTOR, (offset) => body(offset, 0, turn));
   if (columns > whole) body(undefined, whole * BYTES, columns - whole);
 }
 

@@ -19,10 +19,8 @@ const chain = (rows: number, columns: number, loads: View[], code: Instruction[]
 
 const sizes = [1, 3, 4, 7, 8, 65];
 
-for (const relaxedSimd of ["auto", "off"] as const) {
-  describe(`fused chains, relaxed SIMD ${relaxedSimd}`, () => {
-    const wasm = { relaxedSimd };
-
+for (const wasm of [{ relaxedSimd: "auto" }, { relaxedSimd: "off" }, { revectorized: true }] as const) {
+  describe(`fused chains, ${JSON.stringify(wasm)}`, () => {
     for (const op of unaryNames) {
       it(op, async () => {
         const positive = op === "log" || op === "sqrt" || op === "log1p";
