@@ -35,7 +35,7 @@ export type OpName =
   | "state"
   | "loop"
   | "loopOutput"
-  // made by program/shard.ts alone
+  // made by program/rewriting/shard.ts alone
   | "ownRows"
   | "allReduce";
 

@@ -3,7 +3,7 @@
  * weights transposes them once, not every time.
  */
 import { type Variable, variable } from "../graph/variable.js";
-import { planMemory } from "./plan.js";
+import { planMemory } from "./passes/plan.js";
 import { type Buffer, type Program, reads, type Statement, writes } from "./program.js";
 
 export interface Hoisted {

@@ -1,8 +1,9 @@
 /** The program of one of several workers that share a batch. */
-import { reduceTogether, sharedOut } from "./collective.js";
+
 import { type Assignment, assembled, type ProgramOptions, readied } from "./lower.js";
+import { reduceTogether, sharedOut } from "./passes/collective.js";
 import type { Program, Shard } from "./program.js";
-import { shardGraph } from "./shard.js";
+import { shardGraph } from "./rewriting/shard.js";
 
 /**
  * As `lower`, for a worker that has some rows of the batch and meets others in all-reduces; the number of rows in

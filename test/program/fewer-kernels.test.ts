@@ -1,6 +1,6 @@
 /** Copies and sums done by the kernels that made what is copied or summed: only where nothing comes between. */
 import { describe, expect, it } from "vitest";
-import { fewerKernels } from "../../src/program/fewer-kernels.js";
+import { fewerKernels } from "../../src/program/passes/fewer-kernels.js";
 import type { Buffer, Chain, Kernel, Product, Statement, View } from "../../src/program/program.js";
 
 const buffers = Array.from(

@@ -8,8 +8,8 @@ import type { Shape } from "../../src/graph/shape.js";
 import { gradients } from "../../src/graph/sweep.js";
 import type { Tensor } from "../../src/graph/tensor.js";
 import { variable } from "../../src/graph/variable.js";
-import { inPlace } from "../../src/program/in-place.js";
 import { lower } from "../../src/program/lower.js";
+import { inPlace } from "../../src/program/passes/in-place.js";
 import type { Buffer, Chain, Kernel, Program, Statement, View } from "../../src/program/program.js";
 import { checkForm } from "./arena.js";
 

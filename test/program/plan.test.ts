@@ -20,7 +20,7 @@ import { gradients } from "../../src/graph/sweep.js";
 import type { Tensor } from "../../src/graph/tensor.js";
 import { variable } from "../../src/graph/variable.js";
 import { lower } from "../../src/program/lower.js";
-import { planMemory } from "../../src/program/plan.js";
+import { planMemory } from "../../src/program/passes/plan.js";
 import type { Buffer, Kernel, Program, Statement, View } from "../../src/program/program.js";
 import { checkForm } from "./arena.js";
 

@@ -2,7 +2,7 @@
 import type { ProgramOptions } from "../../program/lower.js";
 import { lowerShard } from "../../program/lower-shard.js";
 import type { Program } from "../../program/program.js";
-import { batchOf } from "../../program/shard.js";
+import { batchOf } from "../../program/rewriting/shard.js";
 import { productWork } from "../../program/work.js";
 
 /** Multiplications and additions of a run from which threads share it: below, waiting for one another costs what they save. */

@@ -1,9 +1,9 @@
 /** Fused chains: straight-line programs for one element, out of pointwise tensors. */
-import { isPointwise } from "../graph/pointwise.js";
-import type { Tensor } from "../graph/tensor.js";
-import type { Chain, Instruction, Kernel, View } from "./program.js";
+import { isPointwise } from "../../graph/pointwise.js";
+import type { Tensor } from "../../graph/tensor.js";
+import type { Chain, Instruction, Kernel, View } from "../program.js";
+import { viewKey } from "../views.js";
 import { isLeaf, type Representative } from "./schedule.js";
-import { viewKey } from "./views.js";
 
 /** What a chain needs to know of where values lie. */
 interface Places {

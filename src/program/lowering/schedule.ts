@@ -3,9 +3,9 @@
  * chains; every costlier op is a statement of its own. Tensors that only name a part of another (slices, reshapes, the
  * results of a loop) compute nothing.
  */
-import { isPointwise } from "../graph/pointwise.js";
-import { columnsOf, rowsOf } from "../graph/shape.js";
-import type { Tensor } from "../graph/tensor.js";
+import { isPointwise } from "../../graph/pointwise.js";
+import { columnsOf, rowsOf } from "../../graph/shape.js";
+import type { Tensor } from "../../graph/tensor.js";
 
 /** A fused chain of tensors, or one op by itself. */
 export type Group =

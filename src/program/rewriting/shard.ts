@@ -12,11 +12,11 @@
  * Batch norm's statistics and a masked loss's divisor come out right by the same rule as the gradients. This is what
  * GSPMD does for a mesh of devices (Xu et al. 2021), for one dimension.
  */
-import { opTable } from "../graph/ops/table.js";
-import { isPointwise } from "../graph/pointwise.js";
-import { columnsOf, rowsOf, type Shape, sameShape } from "../graph/shape.js";
-import { type Attributes, inScopeOf, type LoopBody, Tensor } from "../graph/tensor.js";
-import type { Shard } from "./program.js";
+import { opTable } from "../../graph/ops/table.js";
+import { isPointwise } from "../../graph/pointwise.js";
+import { columnsOf, rowsOf, type Shape, sameShape } from "../../graph/shape.js";
+import { type Attributes, inScopeOf, type LoopBody, Tensor } from "../../graph/tensor.js";
+import type { Shard } from "../program.js";
 import { reachable } from "./simplify.js";
 
 /** A tensor as one worker has it. */

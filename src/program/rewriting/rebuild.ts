@@ -1,6 +1,6 @@
 /** Making a graph again with some of its tensors replaced, and what such replacements ask about it. */
-import { varyingTensors } from "../graph/partition.js";
-import { inScopeOf, type LoopBody, Tensor } from "../graph/tensor.js";
+import { varyingTensors } from "../../graph/partition.js";
+import { inScopeOf, type LoopBody, Tensor } from "../../graph/tensor.js";
 import { reachable } from "./simplify.js";
 
 /** Who reads what in a graph, the bodies of its loops included. */

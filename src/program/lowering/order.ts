@@ -1,7 +1,7 @@
 /** What is computed when, and who reads what will be written over. */
-import { sizeOf } from "../graph/shape.js";
-import type { Tensor } from "../graph/tensor.js";
-import type { Variable } from "../graph/variable.js";
+import { sizeOf } from "../../graph/shape.js";
+import type { Tensor } from "../../graph/tensor.js";
+import type { Variable } from "../../graph/variable.js";
 import { type Group, isAlias, tensorsOf } from "./schedule.js";
 import type { Storage } from "./storage.js";
 

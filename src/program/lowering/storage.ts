@@ -1,13 +1,13 @@
 /**
  * Where values lie. Every computed tensor has a home, the view it is written to; a slice or a reshape is a view of its source's.
  */
-import { columnsOf, rowsOf, type Shape, sizeOf } from "../graph/shape.js";
-import type { Tensor } from "../graph/tensor.js";
-import type { ElementType, Variable } from "../graph/variable.js";
+import { columnsOf, rowsOf, type Shape, sizeOf } from "../../graph/shape.js";
+import type { Tensor } from "../../graph/tensor.js";
+import type { ElementType, Variable } from "../../graph/variable.js";
+import type { Buffer, Statement, View } from "../program.js";
+import { matrix, reshaped } from "../views.js";
 import { copyChain } from "./chains.js";
-import type { Buffer, Statement, View } from "./program.js";
 import { isLeaf, isPartOfInput, type Representative } from "./schedule.js";
-import { matrix, reshaped } from "./views.js";
 
 export class Storage {
   readonly buffers: Buffer[] = [];

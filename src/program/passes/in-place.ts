@@ -5,8 +5,8 @@
  *
  * Buffers are seen as matrices; one becomes a range of the columns of another (its host) with as many rows.
  */
-import { type Buffer, type Kernel, reads, type Statement, type View, writes } from "./program.js";
-import { withViews } from "./views.js";
+import { type Buffer, type Kernel, reads, type Statement, type View, writes } from "../program.js";
+import { withViews } from "../views.js";
 
 /** A view as rows and columns of its buffer, or of that one's host. */
 interface Area {

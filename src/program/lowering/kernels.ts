@@ -1,12 +1,12 @@
 /** The kernels of costly ops, one op each. */
-import { concatStart } from "../graph/ops/matrix.js";
-import { columnsOf, rowsOf, sizeOf } from "../graph/shape.js";
-import type { Tensor } from "../graph/tensor.js";
+import { concatStart } from "../../graph/ops/matrix.js";
+import { columnsOf, rowsOf, sizeOf } from "../../graph/shape.js";
+import type { Tensor } from "../../graph/tensor.js";
+import type { Kernel, Statement, View } from "../program.js";
+import { asRowsOf, matrix, sameView } from "../views.js";
 import { copyChain, moveChain } from "./chains.js";
-import type { Kernel, Statement, View } from "./program.js";
 import { isLeaf } from "./schedule.js";
 import type { Storage } from "./storage.js";
-import { asRowsOf, matrix, sameView } from "./views.js";
 
 /** Statements that compute `tensor`; `squaredInSum` are squares that a sum takes itself. */
 export function kernelsOf(tensor: Tensor, storage: Storage, squaredInSum: ReadonlySet<Tensor>): Statement[] {

@@ -13,8 +13,8 @@ import {
   type Statement,
   type View,
   writes,
-} from "./program.js";
-import { sameView } from "./views.js";
+} from "../program.js";
+import { sameView } from "../views.js";
 
 /**
  * The same statements in fewer kernels, on buffers of kind "temporary"; those that are not read any more are not written.

@@ -15,8 +15,8 @@ import {
   type Statement,
   type View,
   writes,
-} from "./program.js";
-import { withViews } from "./views.js";
+} from "../program.js";
+import { withViews } from "../views.js";
 
 /** Elements from which on a sequence does not stay in the cache. */
 const LARGE = 65_536;

@@ -6,10 +6,10 @@
  *   repeated constants        are constants: nothing is stored
  *   biases of a step          (x + b) + (y + c) = x + y + (b + c): what does not change with time is added ahead of the loop
  */
-import { concatStart, slice } from "../graph/ops/matrix.js";
-import { isPointwise } from "../graph/pointwise.js";
-import { columnsOf, rowsOf, sameShape, withColumns } from "../graph/shape.js";
-import { constant, inScopeOf, Tensor } from "../graph/tensor.js";
+import { concatStart, slice } from "../../graph/ops/matrix.js";
+import { isPointwise } from "../../graph/pointwise.js";
+import { columnsOf, rowsOf, sameShape, withColumns } from "../../graph/shape.js";
+import { constant, inScopeOf, Tensor } from "../../graph/tensor.js";
 import { type Anatomy, anatomyOf, type Replacement, rebuild } from "./rebuild.js";
 
 /** What to compute in the place of each root. */

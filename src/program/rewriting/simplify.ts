@@ -1,7 +1,7 @@
 /** Walking the graph, and merging tensors that compute the same. */
 
-import type { Tensor } from "../graph/tensor.js";
-import type { Representative } from "./schedule.js";
+import type { Tensor } from "../../graph/tensor.js";
+import type { Representative } from "../lowering/schedule.js";
 
 /**
  * The tensors that `roots` need, in topological order. A loop stands for its body. With `stop`, the walk ends there.

@@ -2,7 +2,7 @@
  * The memory plan: each temporary buffer gets a place in one arena; buffers whose lifetimes do not meet share it. Offsets
  * are in elements, in multiples of 16 (64 bytes).
  */
-import { type Buffer, type Kernel, type MemoryPlan, reads, type Statement, type View, writes } from "./program.js";
+import { type Buffer, type Kernel, type MemoryPlan, reads, type Statement, type View, writes } from "../program.js";
 
 interface Lifetime {
   first: number;
