@@ -81,7 +81,7 @@ export function addTextTrain(text: Command): void {
     .option(
       "--recompute",
       "for long windows: forward values are computed again on the way back instead of kept, in segments of the window's " +
-        "square root; a small part of the memory, a third to a half more time",
+        "square root: a small part of the memory for up to a third more time",
       false,
     )
     .addOption(

@@ -6,7 +6,6 @@ import type { BatchSource } from "./data.js";
 import type { Loss } from "./loss.js";
 import { type TrainingStep, trainingStep, validationStep, type Window } from "./programs.js";
 import type { SegmentedTraining } from "./segmented.js";
-import { defaultSegment, type Segment, segmentsOf } from "./segments.js";
 import type { UpdateOptions } from "./update.js";
 
 export interface BatchProgramsOptions extends Omit<UpdateOptions, "first" | "last"> {
@@ -40,36 +39,34 @@ export function createBatchPrograms(session: Session, options: BatchProgramsOpti
     checkTargets(source, step.feed.target, loss);
     return wholeBatch(session, source, step, variables.loss);
   };
-  /** Undefined where the batch is not cut. */
-  const segmentsFor = (source: BatchSource, window: Window | undefined): Segment[] | undefined => {
-    const { inputShape } = source;
+  /** Steps of a segment; undefined where the batch is not cut. */
+  const segmentOf = ({ inputShape }: BatchSource): number | undefined => {
     if (recompute === false || inputShape.length !== 3) return undefined;
     const steps = inputShape[0]!;
-    const longest = recompute === true ? defaultSegment(steps) : recompute;
-    return longest < steps ? segmentsOf(steps, longest, window) : undefined;
+    const longest = recompute === true ? Math.ceil(Math.sqrt(steps)) : recompute;
+    return longest < steps ? longest : undefined;
   };
   return {
     states,
     training(source, part) {
       const update = { ...options, first: part === 0, last: part === parts - 1 };
       const window = source.carries ? options.window : undefined;
-      const segments = segmentsFor(source, window);
+      const segment = segmentOf(source);
       return once(`training ${update.first} ${update.last}`, source, async () => {
-        if (!segments)
-          return whole(source, trainingStep({ ...update, shapes: source, training: true, window, states }));
+        if (!segment) return whole(source, trainingStep({ ...update, shapes: source, training: true, window, states }));
         const shared = await once("segments", source, async (): Promise<SegmentedTraining> => {
           const { segmentedTraining } = await import("./segmented.js");
-          return segmentedTraining(session, source, segments, common, states);
+          return segmentedTraining(session, source, common, { longest: segment, window, states });
         });
         return shared.batch(update);
       });
     },
     validation(source) {
-      const segments = segmentsFor(source, undefined);
+      const segment = segmentOf(source);
       return once("validation", source, async () => {
-        if (!segments) return whole(source, validationStep({ ...common, shapes: source, states: new Map() }));
+        if (!segment) return whole(source, validationStep({ ...common, shapes: source, states: new Map() }));
         const { segmentedValidation } = await import("./segmented.js");
-        return segmentedValidation(session, source, segments, common);
+        return segmentedValidation(session, source, common, segment);
       });
     },
   };

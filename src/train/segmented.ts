@@ -14,6 +14,7 @@ import {
   writeNumber,
 } from "./batches.js";
 import type { BatchSource } from "./data.js";
+import type { Window } from "./programs.js";
 import {
   backwardSegment,
   createSegmentVariables,
@@ -23,7 +24,7 @@ import {
   segmentsUpdate,
   validationSegment,
 } from "./segment-programs.js";
-import type { Segment } from "./segments.js";
+import { type Segment, segmentsOf } from "./segments.js";
 import { turn } from "./turn.js";
 import type { UpdateOptions } from "./update.js";
 
@@ -115,17 +116,22 @@ export interface SegmentedTraining {
   batch(update: UpdateOptions): Promise<BatchProgram>;
 }
 
-/**
- * Training of windows in segments. `carried`: the states at the start of the next window, by name, as `wholeBatch` keeps them; they
- * change only when the update was made.
- */
+export interface SegmentedOptions {
+  /** The most steps of a segment. */
+  readonly longest: number;
+  readonly window: Window | undefined;
+  /** At the start of the next window, by name; they change only when the update was made. */
+  readonly states: Map<string, Variable>;
+}
+
+/** Training of windows in segments. */
 export async function segmentedTraining(
   session: Session,
   source: BatchSource,
-  segments: readonly Segment[],
   common: Common,
-  carried: Map<string, Variable>,
+  { longest, window, states: carried }: SegmentedOptions,
 ): Promise<SegmentedTraining> {
+  const segments = segmentsOf(source.inputShape[0]!, longest, window);
   const runner = await createRunner(session, source, segments, common);
   const { variables } = runner;
   const final = segments.length - 1;
@@ -209,9 +215,10 @@ export async function segmentedTraining(
 export async function segmentedValidation(
   session: Session,
   source: BatchSource,
-  segments: readonly Segment[],
   common: Common,
+  longest: number,
 ): Promise<BatchProgram> {
+  const segments = segmentsOf(source.inputShape[0]!, longest, undefined);
   const runner = await createRunner(session, source, segments, common);
   const programs: Compiled[] = [];
   for (const [i, { size, counts }] of segments.entries()) {

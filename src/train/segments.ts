@@ -20,9 +20,6 @@ export interface Segment {
   readonly carries: boolean;
 }
 
-/** √T, rounded up. */
-export const defaultSegment = (steps: number): number => Math.ceil(Math.sqrt(steps));
-
 /** Segments of at most `longest` steps, as even as they can be, so that few lengths occur; they do not cross a border of the window. */
 export function segmentsOf(steps: number, longest: number, window: Window | undefined): Segment[] {
   const pieces = window ? cuts(steps, window) : [{ start: 0, size: steps, counts: true, carries: true }];

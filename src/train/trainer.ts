@@ -39,7 +39,7 @@ export type Bptt = (
   /**
    * Recompute instead of keep (gradient checkpointing, Chen et al. 2016): a window, or a whole sequence, of T steps is gone through
    * in segments of this many steps, √T with `true`. Only the states between segments are kept; the backward pass runs each
-   * segment's forward pass again. The gradient is that of the whole window, the memory that of √T steps, for about a third more
+   * segment's forward pass again. The gradient is that of the whole window, the memory that of √T steps, for up to a third more
    * time. Only recurrent states may lead from step to step: bidirectional layers and batch norm are refused. Dropout draws other
    * masks than without. Default false.
    */

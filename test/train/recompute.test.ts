@@ -1,7 +1,9 @@
 // T steps of a window, S of a segment, N rows of the batch.
 import { describe, expect, it } from "vitest";
+import type { Backend } from "../../src/backend/contract.js";
 import { reference } from "../../src/backend/reference/index.js";
 import { wasm } from "../../src/backend/wasm/index.js";
+import { createWasmSession } from "../../src/backend/wasm/session.js";
 import { gru } from "../../src/cells/gru.js";
 import { lstm } from "../../src/cells/lstm.js";
 import { rnn } from "../../src/cells/rnn.js";
@@ -226,12 +228,14 @@ describe("recomputed segments give the gradients of the whole window", () => {
     await compare(sequential(dense(4, { activation: "tanh" }), dense(2)), stream(10));
   });
 
-  it("in float32, on one thread and two", async () => {
+  it("in float32, on one thread and two, and in a worker with memory of its own", async () => {
     const model = head(2, recurrent(lstm(6), { layers: 2 }));
     const data = stream(40, { rows: 4 });
     const whole = await train(model, data, { batch: 4, backend: reference() });
-    for (const threads of [1, 2]) {
-      const backend = wasm({ threads });
+    const plain = wasm();
+    const options = { relaxed: false, revectorized: false, threads: 1, remote: true };
+    const remote: Backend = { ...plain, createSession: async () => createWasmSession(plain, options) };
+    for (const backend of [wasm({ threads: 1 }), wasm({ threads: 2, shareFrom: 0 }), remote]) {
       expectSame(await train(model, data, { batch: 4, bptt: { recompute: true }, backend }), whole, 2e-5);
     }
   });
