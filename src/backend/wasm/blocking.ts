@@ -42,7 +42,7 @@ export const tuning128: Tuning = {
   ],
   spread: "shuffle",
   block: { depth: 512, bytes: 24576 },
-  transposedBlock: { depth: 128, bytes: 65536 },
+  transposedBlock: { depth: 128, bytes: 131072 },
 };
 
 /** For V8's 256-bit revectorisation, which makes one instruction of two on neighbouring vectors: Node 24. */
@@ -59,7 +59,7 @@ export const tuning256: Tuning = {
   ],
   spread: "load",
   block: { depth: 512, bytes: 24576 },
-  transposedBlock: { depth: 128, bytes: 65536 },
+  transposedBlock: { depth: 128, bytes: 131072 },
 };
 
 /** A total in `count` parts of `size` and a rest: even parts where some divisor is at least half of the greatest size. */
@@ -138,8 +138,8 @@ export interface Blocking {
 
 /** Blocks of the depth, and of the rows in each. */
 export function blocking(m: number, n: number, k: number, transposedA: boolean, tuning: Tuning): Blocking {
-  const limits = transposedA && m * n * BYTES < LARGE_OUT ? tuning.transposedBlock : tuning.block;
-  const depths = split(k, limits.depth);
+  const limits = transposedA ? tuning.transposedBlock : tuning.block;
+  const depths = split(k, m * n * BYTES < LARGE_OUT ? limits.depth : tuning.block.depth);
   const bytes = depths.size * BYTES;
   const most = depths.size > SHALLOW ? Math.floor(limits.bytes / bytes) : Math.floor(SHALLOW_OUT / (n * BYTES));
   return { depths, blocks: rowBlocks(tilesOf(m, tuning), m * bytes <= SMALL_A && depths.size > SHALLOW ? m : most) };

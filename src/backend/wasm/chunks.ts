@@ -56,9 +56,6 @@ export function spreadRows(f: FunctionBuilder, layout: Layout, chunk: Pointer, a
   };
 }
 
-/** Elements that a row of a transposed A should give at a time: a cache line. */
-const LINE = 16;
-
 /** Packs `panels` panels one after the other; moves both pointers behind what is read and written. `stride` is in bytes. */
 export function packChunks(
   f: FunctionBuilder,
@@ -99,24 +96,37 @@ export function packChunks(
     for (let r = many; r < rows; r++) f.store(to, line(from, r, depths), elementOffset(layout, r, 0));
   };
 
-  const bytes = panelBytes(layout, depth);
-  /** `together` panels side by side. */
-  const pass = (together: number): void => {
-    const [from, to] = [moving(f, source), moving(f, target)];
-    const next = (depths: number): void => {
-      for (let i = 0; i < together; i++)
-        chunk(f.let(plus(from, i * rows * (transposed ? BYTES : stride))), f.let(plus(to, i * bytes)), depths);
-    };
+  const rowBytes = rows * (transposed ? BYTES : stride);
+  const depthBytes = CHUNK * (transposed ? stride : BYTES);
+  /** Runs over the depths in chunks. */
+  const alongDepth = (from: Pointer, to: Pointer, body: (depths: number) => void): void => {
     times(f, Math.floor(depth / CHUNK), () => {
-      next(CHUNK);
-      advance(f, from, CHUNK * (transposed ? stride : BYTES));
+      body(CHUNK);
+      advance(f, from, depthBytes);
       advance(f, to, chunkBytes(layout));
     });
-    if (depth % CHUNK > 0) next(depth % CHUNK);
-    advance(f, source, together * rows * (transposed ? BYTES : stride));
-    advance(f, target, together * bytes);
+    if (depth % CHUNK > 0) body(depth % CHUNK);
   };
-  const together = transposed ? Math.min(panels, Math.ceil(LINE / rows)) : 1;
-  times(f, Math.floor(panels / together), () => pass(together));
-  if (panels % together > 0) pass(panels % together);
+  const bytes = panelBytes(layout, depth);
+  if (transposed) {
+    // Along the source's rows, so that the machine fetches ahead.
+    const [from, to] = [moving(f, source), moving(f, target)];
+    alongDepth(from, to, (depths) => {
+      const [x, y] = [moving(f, from), moving(f, to)];
+      times(f, panels, () => {
+        chunk(x, y, depths);
+        advance(f, x, rowBytes);
+        advance(f, y, bytes);
+      });
+    });
+    advance(f, source, panels * rowBytes);
+    advance(f, target, panels * bytes);
+    return;
+  }
+  times(f, panels, () => {
+    const [from, to] = [moving(f, source), moving(f, target)];
+    alongDepth(from, to, (depths) => chunk(from, to, depths));
+    advance(f, source, rowBytes);
+    advance(f, target, bytes);
+  });
 }
