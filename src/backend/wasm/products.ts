@@ -26,12 +26,14 @@ import {
   times,
   viewArgument,
 } from "./emission.js";
-import { i32, plus } from "./instructions.js";
+import { f32x4, i32, plus, v128 } from "./instructions.js";
 import { emitPack, type Packing, packedBytes, panelBytes } from "./packing.js";
 import { tileStrip } from "./tiles.js";
 
 /** From this many rows on, packing B in the call pays. */
 const ROWS_WORTH_PACKING = 8;
+
+const FEW_COLUMNS = 4;
 
 export interface ProductCalls {
   /** To be called before the loop. */
@@ -49,9 +51,51 @@ export function emitProduct(
 ): ProductCalls {
   const { rows: m, columns: n } = kernel.out;
   const columnsAlongDepth = kernel.transposeB || (n === 1 && kernel.b.stride === 1);
-  const few = n < 4 || (m < ROWS_WORTH_PACKING && !constantB);
+  const few = n < FEW_COLUMNS || (m < ROWS_WORTH_PACKING && !constantB);
   if (!kernel.transposeA && columnsAlongDepth && few) return { call: emitDots(emission, kernel, label) };
+  if (kernel.transposeA && n < FEW_COLUMNS && m >= ROWS_WORTH_PACKING)
+    return emitSwapped(emission, kernel, label, tuning);
   return emitTiled(emission, kernel, label, planOf(kernel, constantB, tuning));
+}
+
+/**
+ * Few columns, of a weight's gradient for one or two features: as outᵀ = Bᵀ·A, whose rows are long and lie as they are
+ * (384 × 2 of depth 8000: 2.6 times as fast). The result is then transposed.
+ */
+function emitSwapped(emission: Emission, kernel: Product, label: string, tuning: Tuning): ProductCalls {
+  const { out, accumulate } = kernel;
+  const { rows: m, columns: n } = out;
+  const inPlace = n === 1 && out.stride === 1;
+  const swapped: Product = {
+    ...kernel,
+    a: kernel.b,
+    transposeA: !kernel.transposeB,
+    b: kernel.a,
+    transposeB: false,
+    out: { ...out, rows: n, columns: m, stride: m },
+    accumulate: accumulate && inPlace,
+  };
+  const { call } = emitTiled(emission, swapped, label, planOf(swapped, false, tuning));
+  if (inPlace) return { call };
+  const [a, b, , work] = call.parameters as [Argument, Argument, Argument, Argument];
+  const turned: Argument = { kind: "scratch", scratch: emission.scratch(n * m * BYTES, "program") };
+  const target = emission.module.function(
+    `${label}: swapped`,
+    ["i32", "i32", "i32", "i32", "i32"],
+    undefined,
+    (f, a, b, work, from, to) => {
+      f.call(call.target, a, b, from, work);
+      times(f, m, () => {
+        for (let c = 0; c < n; c++) {
+          const x = v128.load32Zero(from, c * m * BYTES);
+          f.storeLane(to, accumulate ? f32x4.add(x, v128.load32Zero(to, c * BYTES)) : x, 0, c * BYTES);
+        }
+        advance(f, from, BYTES);
+        advance(f, to, out.stride * BYTES);
+      });
+    },
+  );
+  return { call: { target, parameters: [a, b, work, turned, viewArgument(out)] } };
 }
 
 /** How a tiled product is carried out. */

@@ -90,6 +90,24 @@ for (const { name: engine, wasm } of engines) {
         }
       });
 
+      it(`${name}: of one, two and three columns`, async () => {
+        for (const n of [1, 2, 3]) {
+          for (const [m, k] of [
+            [33, 17],
+            [40, 300],
+            [130, 1],
+          ] as const) {
+            for (const accumulate of [false, true]) {
+              const bench = workbench();
+              await bench.run([kernel(product(bench, { m, n, k, ...form, accumulate }))], { wasm });
+              const twice = workbench();
+              const inLoop = product(twice, { m, n, k, ...form, accumulate, gap: 2 }, 1, 2);
+              await twice.run([loop(2, false, [kernel(inLoop)])], { wasm });
+            }
+          }
+        }
+      });
+
       it(`${name}: depths and rows of many blocks`, async () => {
         for (const [m, n, k] of [
           [37, 20, 1031],
