@@ -1,6 +1,6 @@
 /** What the three series commands share: the table they read and the forecaster's options. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { type BackendName, backendNamed } from "../backend/choose.js";
+import type { BackendName } from "../backend/choose.js";
 import { readSeries } from "../data/series/csv.js";
 import type { Series } from "../data/series/series.js";
 import { readTextFile } from "../files/io-node.js";
@@ -129,7 +129,8 @@ export const forecasterOptions = (options: ModelOptions): ForecasterOptions => (
   transform: options.transform,
   quantiles: options.quantiles,
   seed: options.seed,
-  backend: backendNamed(options.backend, { threads: options.threads }),
+  backend: options.backend,
+  ...(options.threads === undefined ? {} : { threads: options.threads }),
 });
 
 /** 1234.5, 0.0123: as many digits as say something. */

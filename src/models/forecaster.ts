@@ -4,7 +4,7 @@
  * The hybrid is Smyl's (2020, the M4 competition's winner). Every decision (logarithms, season, calendar cycles, smoothing rates, how
  * far the network is trusted) is taken from the values given here, so that in a backtest each fold takes its own.
  */
-import type { BackendName } from "../backend/choose.js";
+import type { BackendName, Threads } from "../backend/choose.js";
 import type { Backend } from "../backend/contract.js";
 import { checkFinite, checkWhole, count, show } from "../data/check.js";
 import type { Covariates } from "../data/series/covariates.js";
@@ -83,6 +83,8 @@ export interface ForecasterOptions {
   readonly trust?: number | "auto";
   /** Default "auto". */
   readonly backend?: Backend | BackendName;
+  /** Threads that share each batch, for a backend given by name. Default "auto": one for each processor, at most 8. */
+  readonly threads?: Threads;
   readonly onReport?: (report: ForecasterReport) => void;
   /** Ends training after the current update; the forecaster then has the weights of that moment. */
   readonly signal?: AbortSignal;
@@ -137,6 +139,7 @@ interface Run {
   readonly clipNorm: number;
   readonly seed: number;
   readonly backend: Backend | BackendName | undefined;
+  readonly threads: Threads | undefined;
   readonly onReport: ((report: ForecasterReport) => void) | undefined;
   readonly signal: AbortSignal | undefined;
 }
@@ -164,6 +167,7 @@ export async function trainForecaster(options: ForecasterData & ForecasterOption
     clipNorm: options.clipNorm ?? 1,
     seed: options.seed ?? 1,
     backend: options.backend,
+    threads: options.threads,
     onReport: options.onReport,
     signal: options.signal,
   };
@@ -280,7 +284,7 @@ async function train(
   end: number,
   { phase, before, steps, total }: { phase: ForecasterReport["phase"]; before: number; steps: number; total: number },
 ): Promise<Trainer> {
-  const { network, learningRate, weightDecay, clipNorm, seed, batch, backend, onReport, signal } = run;
+  const { network, learningRate, weightDecay, clipNorm, seed, batch, backend, threads, onReport, signal } = run;
   const trainer = await createTrainer(forecastNetwork(network), {
     loss: knownQuantile(network.levels, network.members),
     optimizer: weightDecay > 0 ? adamw({ learningRate, weightDecay }) : adam({ learningRate }),
@@ -289,6 +293,7 @@ async function train(
     batch,
     seed,
     ...(backend ? { backend } : {}),
+    ...(threads ? { threads } : {}),
   });
   for await (const report of trainer.fit(windowData({ encoder, origins, end }), { steps })) {
     const { loss, gradientNorm } = report;
