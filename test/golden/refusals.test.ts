@@ -141,7 +141,7 @@ it("the command exits with 0 only where every case passes", async () => {
   expect(command({ GOLDEN: good.folder })).toMatchObject({
     status: 0,
     stdout: expect.stringMatching(
-      /^pass {2}reference .*\npass {2}wasm .*\n1 cases on reference, wasm: 2 passed, 0 failed\n$/,
+      /^pass {2}reference .*\npass {2}wasm .*\npass {2}wasm-threads .*\n1 cases on reference, wasm, wasm-threads: 3 passed, 0 failed\n$/,
     ),
   });
   const bad = await changed(

@@ -25,7 +25,7 @@ async function main(): Promise<boolean> {
       if (report.passed) passed++;
       else failed++;
       console.log(
-        `${report.passed ? "pass" : "FAIL"}  ${report.backend.padEnd(9)}  ${report.name.padEnd(28)}  ${report.detail}`,
+        `${report.passed ? "pass" : "FAIL"}  ${report.backend.padEnd(12)}  ${report.name.padEnd(28)}  ${report.detail}`,
       );
     }
   }
