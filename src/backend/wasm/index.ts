@@ -31,7 +31,7 @@ export interface WasmOptions {
    * done by workers, by one where memory cannot be shared, and the page stays responsive.
    */
   readonly threads?: number | "auto";
-  /** Threads share programs of at least this many multiplications and additions a run; default 30 million, about 0.7 ms of work. */
+  /** Threads share programs of at least this many multiplications and additions a run; default 10 million, about 0.25 ms of work. */
   readonly shareFrom?: number;
   /** Measures the time of each kernel (and slows the run a little); see the session's `profile()`. */
   readonly profile?: boolean;
