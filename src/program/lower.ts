@@ -6,8 +6,8 @@ import { Storage } from "./lowering/storage.js";
 import { fewerKernels } from "./passes/fewer-kernels.js";
 import { inPlace } from "./passes/in-place.js";
 import { intoLoops } from "./passes/into-loops.js";
-import { planMemory } from "./passes/plan.js";
-import { type Buffer, type Kernel, type Program, reads, type Statement, type View } from "./program.js";
+import { planMemory, readGuard } from "./passes/plan.js";
+import { type Buffer, type Kernel, type Program, reads, type Statement } from "./program.js";
 import { fewerPasses } from "./rewriting/fewer-passes.js";
 import { mergeEqual, reachable } from "./rewriting/simplify.js";
 
@@ -100,14 +100,3 @@ function ownCopy(tensor: Tensor): Tensor {
     ? new Tensor("expand", [tensor], tensor.shape, { shape: tensor.shape })
     : tensor;
 }
-
-/** Guards are read between compute and commit; the plan must know. */
-const readGuard = (guard: View): Statement => ({
-  kind: "reduce",
-  op: "sum",
-  axis: "all",
-  square: false,
-  input: guard,
-  out: guard,
-  label: "guard",
-});

@@ -4,6 +4,17 @@
  */
 import { type Buffer, type Kernel, type MemoryPlan, reads, type Statement, type View, writes } from "../program.js";
 
+/** Guards are read between compute and commit; the plan must know. */
+export const readGuard = (guard: View): Statement => ({
+  kind: "reduce",
+  op: "sum",
+  axis: "all",
+  square: false,
+  input: guard,
+  out: guard,
+  label: "guard",
+});
+
 interface Lifetime {
   first: number;
   last: number;
