@@ -10,6 +10,7 @@ import {
   at,
   BYTES,
   type Call,
+  callOf,
   type Emission,
   forColumns,
   isDense,
@@ -18,7 +19,6 @@ import {
   type Pointer,
   times,
   type Vector,
-  viewArgument,
 } from "./emission.js";
 import { accumulate64, maxLanes, sum64, sumLanes } from "./horizontal.js";
 
@@ -26,10 +26,7 @@ const ROWS_AT_A_TIME = 8;
 
 export function emitReduce(emission: Emission, kernel: Reduce, label: string): Call {
   const emit = { rows: emitRows, columns: emitColumns, all: kernel.op === "sum" ? emitSum : emitMax }[kernel.axis];
-  const target = emission.module.function(label, ["i32", "i32"], undefined, (f, input, out) =>
-    emit(f, kernel, input, out),
-  );
-  return { target, parameters: [viewArgument(kernel.input), viewArgument(kernel.out)] };
+  return callOf(emission, label, [kernel.input, kernel.out], (f, input, out) => emit(f, kernel, input, out));
 }
 
 const combine = (kernel: Reduce) => (kernel.op === "sum" ? f32x4.add : f32x4.max);
