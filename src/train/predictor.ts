@@ -6,7 +6,7 @@ import type { ElementType } from "../graph/variable.js";
 import { hoist } from "../program/hoist.js";
 import { lower } from "../program/lower.js";
 import type { Network } from "./network.js";
-import { predictionStep } from "./programs.js";
+import { predictionStep } from "./prediction.js";
 import type { TrainerVariables } from "./update.js";
 
 export interface PredictorOptions {
