@@ -10,6 +10,13 @@ import type * as functions from "./functions.js";
 export type Vector = Local<"v128">;
 export type Pointer = Local<"i32">;
 
+/** Views without gaps between their rows. */
+export const isDense = (view: View): boolean => view.rows === 1 || view.stride === view.columns;
+
+/** Rows and columns of the loop over a view: of one without gaps they are one row. */
+export const asLoop = (view: View): { readonly rows: number; readonly columns: number } =>
+  isDense(view) ? { rows: 1, columns: view.rows * view.columns } : view;
+
 /** What a call passes at loop index t. */
 export type Argument =
   /** The address of the view's first element at t. */
@@ -89,9 +96,6 @@ export const BYTES = 4;
 /** Bytes of a vector, and its lanes. */
 export const VECTOR = 16;
 export const LANES = 4;
-
-/** Views without gaps between their rows. */
-export const isDense = (view: View): boolean => view.rows === 1 || view.stride === view.columns;
 
 /**
  * Runs `body` for the columns of a row, a vector at a time: in a loop for the whole vectors, then once for the rest.

@@ -4,13 +4,13 @@ import type { FunctionBuilder } from "../assembler/assembler.js";
 import { f32x4, type I32, i32, type V128, v128 } from "../assembler/instructions.js";
 import {
   advance,
+  asLoop,
   at,
   BYTES,
   type Call,
   callOf,
   type Emission,
   forColumns,
-  isDense,
   moving,
   type Pointer,
   times,
@@ -97,8 +97,7 @@ export const emitTranspose = (emission: Emission, { input, out }: Transpose, lab
   });
 
 function fill(f: FunctionBuilder, view: View, start: Pointer, bits: number): void {
-  const rows = isDense(view) ? 1 : view.rows;
-  const columns = isDense(view) ? view.rows * view.columns : view.columns;
+  const { rows, columns } = asLoop(view);
   const to = moving(f, start);
   times(f, rows, () => {
     forColumns(f, columns, (offset, constant, lanes) => f.store(at(to, offset), f.bits(bits), constant, lanes));

@@ -7,13 +7,13 @@ import type { FunctionBuilder } from "../assembler/assembler.js";
 import { f32, f32x4, type I32, type V128, v128 } from "../assembler/instructions.js";
 import {
   advance,
+  asLoop,
   at,
   BYTES,
   type Call,
   callOf,
   type Emission,
   forColumns,
-  isDense,
   keepLanes,
   moving,
   type Pointer,
@@ -99,8 +99,7 @@ function emitColumns(f: FunctionBuilder, kernel: Reduce, input: Pointer, out: Po
 /** All elements, a row at a time or as one row. */
 function forAll(f: FunctionBuilder, kernel: Reduce, input: Pointer, body: (x: Vector) => void): void {
   const { input: view } = kernel;
-  const rows = isDense(view) ? 1 : view.rows;
-  const columns = isDense(view) ? view.rows * view.columns : view.columns;
+  const { rows, columns } = asLoop(view);
   const source = moving(f, input);
   times(f, rows, () => {
     forColumns(f, columns, (offset, constant, lanes) => {
