@@ -1,4 +1,5 @@
-import { defineConfig } from "tsup";
+import { readFile } from "node:fs/promises";
+import { defineConfig, type Options } from "tsup";
 
 /**
  * Marks the objects behind `export * as series` and the like as free of effects, so that a bundler leaves them out, and all
@@ -9,6 +10,16 @@ const pureNamespaces = (code: string): string =>
     /^var (\w+) = \{\};\n__export\(\1, (\{.*?^\})\);/gms,
     "var $1 = /* @__PURE__ */ ((all) => (\n__export(all, $2), all))({});",
   );
+
+/** seedrandom's Alea as a module: for a CommonJS file the bundle would carry a loader larger than the file. */
+const aleaAsModule: NonNullable<Options["esbuildPlugins"]>[number] = {
+  name: "alea-as-module",
+  setup(build) {
+    build.onLoad({ filter: /seedrandom[\\/]lib[\\/]alea\.js$/ }, async ({ path }) => ({
+      contents: `export default /* @__PURE__ */ ((module) => {\n${await readFile(path, "utf8")}\nreturn module.exports;\n})({ exports: {} });`,
+    }));
+  },
+};
 
 export default defineConfig({
   entry: { index: "src/index.ts", node: "src/node.ts", "cli/main": "src/cli/main.ts" },
@@ -24,5 +35,6 @@ export default defineConfig({
   splitting: true,
   treeshake: true,
   clean: true,
+  esbuildPlugins: [aleaAsModule],
   plugins: [{ name: "pure-namespaces", renderChunk: (code) => ({ code: pureNamespaces(code) }) }],
 });

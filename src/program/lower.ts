@@ -1,8 +1,8 @@
 /** Graph to program: the graph rewritten, its tensors computed in views of buffers, the statements made fewer, the memory planned. */
 import { Tensor } from "../graph/tensor.js";
-import { type Assignment, Lowering } from "./lowering/lowering.js";
+import { type Assignment, createLowering } from "./lowering/lowering.js";
 import { isPartOfInput } from "./lowering/schedule.js";
-import { Storage } from "./lowering/storage.js";
+import { createStorage } from "./lowering/storage.js";
 import { fewerKernels } from "./passes/fewer-kernels.js";
 import { inPlace } from "./passes/in-place.js";
 import { intoLoops } from "./passes/into-loops.js";
@@ -62,8 +62,8 @@ export function assembled(
   const early = reachable([...results.map(({ tensor }) => tensor), ...guards], representative);
   const ofCompute = new Set(early);
   const late = everything.filter((tensor) => !ofCompute.has(tensor));
-  const storage = new Storage(representative);
-  const lowering = new Lowering(storage, everything, [
+  const storage = createStorage(representative);
+  const lowering = createLowering(storage, everything, [
     ...wanted,
     ...guards,
     ...late.flatMap((tensor) => tensor.inputs.filter((input) => ofCompute.has(representative(input)))),

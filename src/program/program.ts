@@ -235,6 +235,13 @@ export interface MemoryPlan {
   readonly size: number;
 }
 
+/** A statement itself, or what stands in a loop. */
+export const kernelsIn = (statement: Statement): readonly Kernel[] =>
+  statement.kind === "loop" ? statement.body : [statement];
+
+export const kernelsOf = ({ compute, commit }: Pick<Program, "compute" | "commit">): Kernel[] =>
+  [...compute, ...commit].flatMap(kernelsIn);
+
 /** The views a kernel reads. */
 export function reads(kernel: Kernel): readonly View[] {
   switch (kernel.kind) {

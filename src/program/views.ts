@@ -1,16 +1,23 @@
 import { columnsOf, rowsOf, type Shape } from "../graph/shape.js";
 import type { Kernel, View } from "./program.js";
 
+/** Rows and columns of a shape. */
+export const sizesOf = ({ shape }: { readonly shape: Shape }) => ({ rows: rowsOf(shape), columns: columnsOf(shape) });
+
 /** The whole of a buffer as a matrix. */
-export function matrix(buffer: number, { shape }: { readonly shape: Shape }): View {
-  return { buffer, offset: 0, rows: rowsOf(shape), columns: columnsOf(shape), stride: columnsOf(shape), step: 0 };
+export function matrix(buffer: number, of: { readonly shape: Shape }): View {
+  const { rows, columns } = sizesOf(of);
+  return { buffer, offset: 0, rows, columns, stride: columns, step: 0 };
 }
 
-/** A contiguous view as rows of the same length as `like`'s. */
-export function asRowsOf(view: View, like: View): View {
-  if (view.rows === like.rows) return view;
-  if (view.rows > 1 && view.stride !== view.columns) throw new Error("a strided view cannot be reshaped");
-  return { ...view, rows: like.rows, columns: like.columns, stride: like.columns };
+/** Whether there are no gaps between the rows. */
+export const isDense = (view: View): boolean => view.rows === 1 || view.stride === view.columns;
+
+/** A view under as many rows and columns as another; a contiguous one, where they differ. */
+export function reshaped(view: View, { rows, columns }: Pick<View, "rows" | "columns">): View {
+  if (view.rows === rows && view.columns === columns) return view;
+  if (!isDense(view)) throw new Error("a strided view cannot be reshaped");
+  return { ...view, rows, columns, stride: columns };
 }
 
 export const sameView = (a: View, b: View): boolean =>
@@ -24,12 +31,6 @@ export const sameView = (a: View, b: View): boolean =>
 
 export const viewKey = (view: View): string =>
   `${view.buffer} ${view.offset} ${view.rows} ${view.columns} ${view.stride} ${view.step} ${view.perRow ?? 0}`;
-
-/** A contiguous view under the rows and columns of `shape`. */
-export function reshaped(view: View, { shape }: { readonly shape: Shape }): View {
-  const [rows, columns] = [rowsOf(shape), columnsOf(shape)];
-  return columns === view.columns && rows === view.rows ? view : { ...view, rows, columns, stride: columns };
-}
 
 /** All steps of a view inside a loop, as the rows of one matrix. */
 export const overTime = (view: View, steps: number): View => ({ ...view, rows: view.rows * steps, step: 0 });

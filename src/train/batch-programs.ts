@@ -5,7 +5,6 @@ import { type BatchProgram, checkTargets, wholeBatch } from "./batches.js";
 import type { BatchSource } from "./data.js";
 import type { Loss } from "./loss.js";
 import { type TrainingStep, trainingStep, validationStep, type Window } from "./programs.js";
-import type { SegmentedTraining } from "./segmented.js";
 import type { UpdateOptions } from "./update.js";
 
 export interface BatchProgramsOptions extends Omit<UpdateOptions, "first" | "last"> {
@@ -22,6 +21,9 @@ export interface BatchPrograms {
   training(source: BatchSource, part: number): Promise<BatchProgram>;
   validation(source: BatchSource): Promise<BatchProgram>;
 }
+
+/** Loaded when they are used. */
+const segments = () => import("./segmented.js");
 
 export function createBatchPrograms(session: Session, options: BatchProgramsOptions): BatchPrograms {
   const { network, loss, variables, parts, recompute } = options;
@@ -54,10 +56,10 @@ export function createBatchPrograms(session: Session, options: BatchProgramsOpti
       const segment = segmentOf(source);
       return once(`training ${update.first} ${update.last}`, source, async () => {
         if (!segment) return whole(source, trainingStep({ ...update, shapes: source, training: true, window, states }));
-        const shared = await once("segments", source, async (): Promise<SegmentedTraining> => {
-          const { segmentedTraining } = await import("./segmented.js");
-          return segmentedTraining(session, source, common, { longest: segment, window, states });
-        });
+        const { segmentedTraining } = await segments();
+        const shared = await once("segments", source, () =>
+          segmentedTraining(session, source, common, { longest: segment, window, states }),
+        );
         return shared.batch(update);
       });
     },
@@ -65,8 +67,7 @@ export function createBatchPrograms(session: Session, options: BatchProgramsOpti
       const segment = segmentOf(source);
       return once("validation", source, async () => {
         if (!segment) return whole(source, validationStep({ ...common, shapes: source, states: new Map() }));
-        const { segmentedValidation } = await import("./segmented.js");
-        return segmentedValidation(session, source, common, segment);
+        return (await segments()).segmentedValidation(session, source, common, segment);
       });
     },
   };

@@ -2,6 +2,7 @@
 import type { HostArray, Session } from "../backend/contract.js";
 import { lower, type ProgramOptions } from "../program/lower.js";
 import { type Program, type View, writes } from "../program/program.js";
+import type { Outcome } from "./batches.js";
 
 /** Training met a loss or gradient that is not finite. The weights are as they were before the step. */
 export class NonFiniteError extends Error {
@@ -19,6 +20,26 @@ export class NonFiniteError extends Error {
   }
 }
 
+/** The error of a step that `refused` to go on; `start` is its first time index in the window. */
+export async function nonFinite(
+  session: Session,
+  { refused, start }: Extract<Outcome, { refused: unknown }>,
+  step: number,
+  learningRate: number,
+): Promise<NonFiniteError> {
+  const found = await findNonFinite(session, refused);
+  const time = found?.time === undefined ? undefined : start + found.time;
+  const where = found
+    ? `${found.tensor}${time === undefined ? "" : ` at time index ${time}`} is ${found.value}`
+    : "the gradient's norm is not finite";
+  return new NonFiniteError(
+    `step ${step}: ${where}; no weight was changed. The learning rate is ${learningRate}: a smaller one, or clipping, may help.`,
+    step,
+    found?.tensor ?? "gradient norm",
+    time,
+  );
+}
+
 interface Finding {
   readonly tensor: string;
   readonly time: number | undefined;
@@ -26,7 +47,7 @@ interface Finding {
 }
 
 /** Runs the program once more without sharing memory, and names the first value that is not finite. */
-export async function findNonFinite(session: Session, options: ProgramOptions): Promise<Finding | undefined> {
+async function findNonFinite(session: Session, options: ProgramOptions): Promise<Finding | undefined> {
   const program = lower({ ...options, name: `${options.name}, looked through`, keep: true });
   const executable = await session.compile(program);
   for (const buffer of program.buffers) {

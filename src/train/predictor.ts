@@ -7,7 +7,7 @@ import { hoist } from "../program/hoist.js";
 import { lower, type ProgramOptions } from "../program/lower.js";
 import { canDraw, drawingStep, MOST_DRAWS } from "./drawing.js";
 import type { Network } from "./network.js";
-import { predictionStep } from "./programs.js";
+import { predictionStep } from "./prediction.js";
 import type { TrainerVariables } from "./update.js";
 
 export interface PredictorOptions {

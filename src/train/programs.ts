@@ -1,4 +1,4 @@
-/** The programs of a training run: one training step, validation of a batch, prediction. */
+/** The programs of a training run: one training step, validation of a batch. */
 import { current, select, sliceRows, stopGradient } from "../graph/language.js";
 import type { Shape } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
@@ -37,7 +37,6 @@ export interface Window {
 
 interface Forward {
   readonly feed: Feed;
-  readonly prediction: Tensor;
   readonly loss: Tensor;
   readonly carried: readonly Assignment[];
   readonly updates: Trace["updates"];
@@ -54,7 +53,20 @@ interface ForwardOptions {
   readonly states: Map<string, Variable>;
 }
 
-const rowsOfBatch = (shape: Shape): number => shape[shape.length - 2]!;
+export const rowsOfBatch = (shape: Shape): number => shape[shape.length - 2]!;
+
+/** How a trace's states start: as they were carried, but afresh in rows that are reset. */
+export const carriedIn =
+  (states: Map<string, Variable>, reset: Variable, carries: boolean) =>
+  (name: string, start: Tensor): Tensor => {
+    if (!carries) return start;
+    const state = states.get(name) ?? batchVariable(`state ${name}`, start.shape);
+    states.set(name, state);
+    return select(current(reset), start, current(state));
+  };
+
+export const carriedOn = (states: ReadonlyMap<string, Variable>, finals: ReadonlyMap<string, Tensor>): Assignment[] =>
+  [...finals].map(([name, tensor]) => ({ variable: states.get(name)!, tensor }));
 
 function forward({ network, loss, variables, shapes, training, window, states }: ForwardOptions): Forward {
   const { inputShape, inputType, carries, masked } = shapes;
@@ -62,19 +74,13 @@ function forward({ network, loss, variables, shapes, training, window, states }:
   const input = batchVariable("input", inputShape, inputType);
   const mask = masked ? batchVariable("mask", [inputShape[0]!, rows, 1]) : undefined;
   const reset = batchVariable("reset", [rows, 1]);
-  const carriedState = (name: string, start: Tensor): Tensor => {
-    if (!carries) return start;
-    const state = states.get(name) ?? batchVariable(`state ${name}`, start.shape);
-    states.set(name, state);
-    return select(current(reset), start, current(state));
-  };
+  const carriedState = carriedIn(states, reset, carries);
 
   const steps = inputShape[0]!;
   const pieces = carries && window ? cuts(steps, window) : [{ start: 0, size: steps, counts: true, carries: true }];
   let from: ReadonlyMap<string, Tensor> | undefined;
   let target: Variable | undefined;
   let total: Tensor | undefined;
-  let prediction: Tensor | undefined;
   let finals: ReadonlyMap<string, Tensor> = new Map();
   let updates: Trace["updates"] = [];
   const cutsGradient = carries && window !== undefined && window.through < window.every;
@@ -94,7 +100,6 @@ function forward({ network, loss, variables, shapes, training, window, states }:
     from = trace.finals;
     if (piece.carries) finals = trace.finals;
     updates = trace.updates;
-    prediction = trace.output;
     if (!piece.counts) continue;
     const wanted = loss.target(trace.output.shape);
     const over = whole || wanted.shape.length < 3 ? wanted.shape : [steps, ...wanted.shape.slice(1)];
@@ -108,12 +113,10 @@ function forward({ network, loss, variables, shapes, training, window, states }:
     const weighted = whole ? mean : mean.mul(piece.size / counted);
     total = total ? total.add(weighted) : weighted;
   }
-  const carried = carries ? [...finals].map(([name, tensor]) => ({ variable: states.get(name)!, tensor })) : [];
   return {
     feed: { input, target: target!, mask, reset, states },
-    prediction: prediction!,
     loss: total!,
-    carried,
+    carried: carries ? carriedOn(states, finals) : [],
     updates,
   };
 }
@@ -167,46 +170,5 @@ export function validationStep(options: Omit<ForwardOptions, "training" | "windo
   return {
     feed,
     program: { name: "validation", results: [{ variable: options.variables.loss, tensor: loss }], commit: carried },
-  };
-}
-
-export interface PredictionStep {
-  readonly input: Variable;
-  readonly mask: Variable | undefined;
-  readonly reset: Variable;
-  readonly states: ReadonlyMap<string, Variable>;
-  readonly output: Variable;
-  readonly program: ProgramOptions;
-}
-
-/** Prediction: the model's output; the state is carried on where asked for. */
-export function predictionStep(network: Network, variables: TrainerVariables, shapes: Shapes): PredictionStep {
-  const rows = rowsOfBatch(shapes.inputShape);
-  const input = batchVariable("input", shapes.inputShape, shapes.inputType);
-  const mask = shapes.masked ? batchVariable("mask", [shapes.inputShape[0]!, rows, 1]) : undefined;
-  const reset = batchVariable("reset", [rows, 1]);
-  const states = new Map<string, Variable>();
-  const trace = network.trace(current(input), {
-    training: false,
-    seed: current(variables.seed),
-    mask: mask && current(mask),
-    state: (name, start) => {
-      if (!shapes.carries) return start;
-      const state = batchVariable(`state ${name}`, start.shape);
-      states.set(name, state);
-      return select(current(reset), start, current(state));
-    },
-  });
-  const output = batchVariable("output", trace.output.shape);
-  const commit = shapes.carries
-    ? [...trace.finals].map(([name, tensor]) => ({ variable: states.get(name)!, tensor }))
-    : [];
-  return {
-    input,
-    mask,
-    reset,
-    states,
-    output,
-    program: { name: "prediction", results: [{ variable: output, tensor: trace.output }], commit },
   };
 }

@@ -9,11 +9,10 @@ import { randomKey } from "../graph/random.js";
 import { sameShape, sizeOf } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
 import type { Layer } from "../layers/layer.js";
-import { createRng, type Rng } from "../parameters/rng.js";
+import { createRng } from "../parameters/rng.js";
 import { createBatchPrograms } from "./batch-programs.js";
-import { type Outcome, readNumber, writeNumber } from "./batches.js";
+import { readNumber, writeNumber } from "./batches.js";
 import type { BatchSource, TrainingData } from "./data.js";
-import type { NonFiniteError } from "./diagnose.js";
 import type { Loss } from "./loss.js";
 import { createNetwork, type Network } from "./network.js";
 import type { Optimizer } from "./optimizer.js";
@@ -158,7 +157,9 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     }
     return sum / source.length;
   };
-  const batchOptions = { batch, window: Math.max(window.every, window.through), stride: window.every };
+  const { every, through } = window;
+  const forTraining = { batch, window: Math.max(every, through), stride: every };
+  const forValidation = { ...forTraining, window: every };
 
   async function* fit(data: TrainingData, fitOptions: FitOptions): AsyncGenerator<Report, void, void> {
     const {
@@ -170,14 +171,13 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     } = fitOptions;
     if (steps === Infinity && epochs === Infinity)
       throw new UserError("fit wants to know when to stop: give `steps` or `epochs`");
-    const source = data.train(batchOptions);
-    const validation = data.validation?.({ ...batchOptions, window: window.every, stride: window.every });
-    const batchesAnUpdate = accumulate;
-    if (source.length < batchesAnUpdate)
-      throw new UserError(`an update takes ${batchesAnUpdate} batches, but the data gives only ${source.length}`);
-    const updatesAnEpoch = Math.floor(source.length / batchesAnUpdate);
-    source.start?.(epochRng(seed, progress.epoch));
-    const elements = sizeOf(source.inputShape.slice(0, -1)) * batchesAnUpdate;
+    const source = data.train(forTraining);
+    const validation = data.validation?.(forValidation);
+    if (source.length < accumulate)
+      throw new UserError(`an update takes ${accumulate} batches, but the data gives only ${source.length}`);
+    const startEpoch = (): void => source.start?.(createRng(`${seed}: epoch ${progress.epoch}`));
+    startEpoch();
+    const elements = sizeOf(source.inputShape.slice(0, -1)) * accumulate;
 
     while (progress.step < steps && progress.epoch < epochs) {
       const began = performance.now();
@@ -191,27 +191,28 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       for (const [name, value] of Object.entries(optimizer.scalars(step)))
         writeNumber(session, variables.scalars.get(name)!, value);
       let total = 0;
-      for (let part = 0; part < batchesAnUpdate; part++) {
+      for (let part = 0; part < accumulate; part++) {
         const program = await programs.training(source, part);
         restorePending();
         const outcome = await program.run(source, progress.index + part, seedOfStep);
         revision++;
-        if ("refused" in outcome) throw await nonFinite(outcome, step, learningRate);
+        if ("refused" in outcome)
+          throw await (await import("./diagnose.js")).nonFinite(session, outcome, step, learningRate);
         total += outcome.loss;
       }
       const gradientNorm = await readNumber(session, variables.gradientNorm);
       const seconds = (performance.now() - began) / 1000;
 
-      const index = progress.index + batchesAnUpdate;
-      const ended = index + batchesAnUpdate > updatesAnEpoch * batchesAnUpdate;
+      const index = progress.index + accumulate;
+      const ended = index + accumulate > source.length;
       progress = { ...progress, step, index: ended ? 0 : index, epoch: progress.epoch + (ended ? 1 : 0) };
-      if (ended) source.start?.(epochRng(seed, progress.epoch));
+      if (ended) startEpoch();
       const finished = step >= steps || progress.epoch >= epochs;
       const regular = validateEvery ? step % validateEvery === 0 : ended;
       const report = {
         step,
         epoch: progress.epoch,
-        loss: total / batchesAnUpdate,
+        loss: total / accumulate,
         gradientNorm,
         learningRate,
         elementsPerSecond: elements / seconds,
@@ -238,25 +239,6 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     if (restoreBest && best) load(best);
   }
 
-  const nonFinite = async (
-    { refused, start }: Extract<Outcome, { refused: unknown }>,
-    step: number,
-    learningRate: number,
-  ): Promise<NonFiniteError> => {
-    const { findNonFinite, NonFiniteError } = await import("./diagnose.js");
-    const found = await findNonFinite(session, refused);
-    const time = found?.time === undefined ? undefined : start + found.time;
-    const where = found
-      ? `${found.tensor}${time === undefined ? "" : ` at time index ${time}`} is ${found.value}`
-      : "the gradient's norm is not finite";
-    return new NonFiniteError(
-      `step ${step}: ${where}; no weight was changed. The learning rate is ${learningRate}: a smaller one, or clipping, may help.`,
-      step,
-      found?.tensor ?? "gradient norm",
-      time,
-    );
-  };
-
   const restorePending = (): void => {
     for (const [name, variable] of programs.states) {
       const tensor = pending.get(name);
@@ -275,13 +257,23 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     return Object.fromEntries(entries);
   };
 
+  /** Writes into the variables that there are already; `otherwise` takes the others. */
+  const writeAll = (
+    tensors: Readonly<Record<string, NamedTensor>>,
+    known: ReadonlyMap<string, Variable>,
+    otherwise?: (name: string, tensor: NamedTensor) => void,
+  ): void => {
+    for (const [name, tensor] of Object.entries(tensors)) {
+      const variable = known.get(name);
+      if (variable) session.write(variable, tensor.data);
+      else otherwise?.(name, tensor);
+    }
+  };
+
   const load = (parameters: Readonly<Record<string, NamedTensor>>): void => {
     network.give(parameters);
     revision++;
-    for (const [name, tensor] of Object.entries(parameters)) {
-      const variable = network.parameters.get(name);
-      if (variable) session.write(variable, tensor.data);
-    }
+    writeAll(parameters, network.parameters);
   };
 
   return {
@@ -292,11 +284,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       return progress;
     },
     fit,
-    evaluate: (data) =>
-      evaluateOn(
-        data.validation?.({ ...batchOptions, window: window.every, stride: window.every }) ??
-          data.train({ ...batchOptions, window: window.every, stride: window.every }),
-      ),
+    evaluate: (data) => evaluateOn(data.validation?.(forValidation) ?? data.train(forValidation)),
     async predictor(predictorOptions) {
       const { createPredictorOn } = await import("./predictor.js");
       return createPredictorOn(session, network, variables, predictorOptions, () => revision);
@@ -304,10 +292,9 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     parameters: () => readAll(network.parameters),
     load,
     async checkpoint() {
-      const slots = await readAll(variables.slots);
       return {
         parameters: await readAll(network.parameters),
-        optimizer: slots,
+        optimizer: await readAll(variables.slots),
         statistics: await readAll(network.statistics),
         states: await readAll(programs.states),
         ...(best ? { best } : {}),
@@ -319,20 +306,11 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
         throw new UserError(`the checkpoint was made with seed ${checkpoint.progress.seed}, not ${seed}`);
       load(checkpoint.parameters);
       network.give(checkpoint.statistics, "statistic");
-      for (const [name, tensor] of Object.entries(checkpoint.statistics)) {
-        const variable = network.statistics.get(name);
-        if (variable) session.write(variable, tensor.data);
-      }
-      for (const [name, tensor] of Object.entries(checkpoint.optimizer)) {
-        const known = variables.slots.get(name);
-        if (known) session.write(known, tensor.data);
-        else variables.slots.set(name, { name, shape: tensor.shape, type: "float", initial: tensor.data });
-      }
-      for (const [name, tensor] of Object.entries(checkpoint.states)) {
-        const known = programs.states.get(name);
-        if (known) session.write(known, tensor.data);
-        else pending.set(name, tensor);
-      }
+      writeAll(checkpoint.statistics, network.statistics);
+      writeAll(checkpoint.optimizer, variables.slots, (name, { shape, data }) =>
+        variables.slots.set(name, { name, shape, type: "float", initial: data }),
+      );
+      writeAll(checkpoint.states, programs.states, (name, tensor) => pending.set(name, tensor));
       best = checkpoint.best;
       progress = checkpoint.progress;
     },
@@ -340,5 +318,3 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     dispose: () => session.dispose(),
   };
 }
-
-const epochRng = (seed: number, epoch: number): Rng => createRng(`${seed}: epoch ${epoch}`);

@@ -16,12 +16,11 @@ import { type Code, toBytes } from "./assembler/encoding.js";
 import { f32, type I32, i32, plus } from "./assembler/instructions.js";
 import { checkBounds } from "./bounds.js";
 import { emitChain } from "./kernels/chain.js";
-import { type Argument, BYTES, type Call, type Emission } from "./kernels/emission.js";
+import { type Argument, BYTES, type Call, type Emission, type RareFunctions, type Team } from "./kernels/emission.js";
 import { emitFill, emitGather, emitScatter, emitTranspose } from "./kernels/moves.js";
 import { emitProduct } from "./kernels/products/products.js";
 import { emitReduce } from "./kernels/reduce.js";
 import { emitCrossEntropy, emitSoftmax } from "./kernels/softmax.js";
-import { emitAllReduce, emitBarrier, type Team } from "./kernels/team.js";
 
 export interface ModuleRequest {
   readonly program: Program;
@@ -31,6 +30,8 @@ export interface ModuleRequest {
   readonly shared: boolean;
   /** The workers that run the program, each on its rows, where there are several. */
   readonly team?: Team | undefined;
+  /** Where a kernel uses one of them. */
+  readonly rare?: RareFunctions | undefined;
   /** Calls the imported `mark` behind every kernel, with its number in `labels`. */
   readonly profile?: boolean | undefined;
   readonly constantAddress: ConstantAddress;
@@ -89,7 +90,8 @@ export function emitProgram(request: ModuleRequest): CompiledModule {
   const needs = { call: 0, program: 0 };
   const emission: Emission = {
     module,
-    workers: team?.workers ?? 1,
+    rare: request.rare,
+    team,
     revectorized: request.revectorized ?? false,
     typeOf: (view: View): ElementType => buffers.get(view.buffer)!.type,
     scratch(bytes, lifetime) {
@@ -102,7 +104,7 @@ export function emitProgram(request: ModuleRequest): CompiledModule {
       return { lifetime, offset };
     },
   };
-  const barrier = team && emitBarrier(module, team);
+  const barrier = team?.barrier(module);
   const compute = emitStatements(emission, program.compute);
   const commit = emitStatements(emission, program.commit);
 
@@ -261,7 +263,7 @@ function emitKernel(emission: Emission, kernel: Kernel, loop?: Surroundings): { 
   const { label } = kernel;
   switch (kernel.kind) {
     case "chain":
-      return { call: emitChain(emission, kernel, label, kernel.by === "ranges") };
+      return { call: emitChain(emission, kernel, label, kernel.by === "ranges" && emission.team !== undefined) };
     case "product": {
       const constant = loop !== undefined && kernel.b.step === 0 && !loop.written.has(kernel.b.buffer);
       const worthIt = loop !== undefined && loop.steps * kernel.out.rows >= ROWS_WORTH_PREPARING;
@@ -282,7 +284,7 @@ function emitKernel(emission: Emission, kernel: Kernel, loop?: Surroundings): { 
     case "fill":
       return { call: emitFill(emission, kernel, label) };
     case "allReduce":
-      return { call: emitAllReduce(emission, kernel, label) };
+      return { call: emission.team!.allReduce(emission, kernel, label) };
     case "barrier":
       throw new Error("a barrier is no kernel of its own");
   }

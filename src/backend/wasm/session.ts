@@ -4,14 +4,15 @@
  */
 import { UserError } from "../../errors.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
-import type { Program, Variable } from "../../program/program.js";
+import { kernelsOf, type Program, type Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
 import { createHeap, type Heap } from "./heap.js";
-import { CONTROL_BYTES } from "./kernels/team.js";
+import type { Team } from "./kernels/emission.js";
+import { usesRare } from "./kernels/pointwise.js";
 import { type CompiledModule, emitProgram } from "./module.js";
 import type { Part } from "./threads/crew.js";
 import { createLocalStore, type Store } from "./threads/store.js";
-import { CREW_BYTES, wantsShared } from "./threads/thread.js";
+import { CONTROL_BYTES, CREW_BYTES, wantsShared } from "./threads/thread.js";
 
 const BYTES = 4;
 /** What the alignment of a buffer may add to its bytes. */
@@ -126,17 +127,25 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     );
   };
 
-  /** A program for each worker; equal ones are the same object. */
-  const programsOf = async (source: Program | ProgramOptions): Promise<readonly Program[]> => {
-    if ("compute" in source) return [source];
-    if (threads === 1) return [lower(source)];
-    // Loaded when it is used: many pages have one thread.
-    const { sharedByRows } = await import("./threads/sharing.js");
-    return sharedByRows(source, threads, options.shareFrom) ?? [lower(source)];
+  /** A program for each worker; equal ones are the same object. `team`: where there are several. */
+  const programsOf = async (
+    source: Program | ProgramOptions,
+  ): Promise<{ readonly programs: readonly Program[]; readonly team?: Team }> => {
+    if ("compute" in source) return { programs: [source] };
+    if (threads > 1) {
+      // Loaded when it is used: many pages have one thread.
+      const { sharedByRows, teamOf } = await import("./threads/sharing.js");
+      const programs = sharedByRows(source, threads, options.shareFrom);
+      if (programs) return { programs, team: teamOf(programs.length, control) };
+    }
+    return { programs: [lower(source)] };
   };
 
   async function compile(source: Program | ProgramOptions): Promise<Executable> {
-    const programs = await programsOf(source);
+    const { programs, team } = await programsOf(source);
+    const rare = programs.some((program) => kernelsOf(program).some(usesRare))
+      ? await import("./kernels/functions.js")
+      : undefined;
     const { constantAddress } = alive();
     const [program] = programs as [Program];
     const name = `the program "${program.name}"`;
@@ -150,7 +159,8 @@ export async function createWasmSession(backend: Backend, options: SessionOption
           relaxed: options.relaxed,
           revectorized: options.revectorized,
           shared,
-          team: programs.length > 1 ? { workers: programs.length, control } : undefined,
+          team,
+          rare,
           profile: options.profile,
           constantAddress,
           variableAddress: (id) => addressOf(shard.buffers.find((buffer) => buffer.id === id)!.variable!),

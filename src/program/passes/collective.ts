@@ -2,7 +2,16 @@
  * Workers that share a batch, at the places where they meet: which of them does what outside of its own rows, and where
  * they wait for one another.
  */
-import { type Buffer, type Chain, type Kernel, reads, type Statement, type View, writes } from "../program.js";
+import {
+  type Buffer,
+  type Chain,
+  type Kernel,
+  kernelsIn,
+  reads,
+  type Statement,
+  type View,
+  writes,
+} from "../program.js";
 
 /**
  * All-reduces put off until the first of them is needed, then done together: one wait for all of them. (The last ones are
@@ -29,9 +38,6 @@ export function reduceTogether(statements: readonly Statement[]): Statement[] {
   }
   return [...result, ...waiting];
 }
-
-const kernelsIn = (statement: Statement): readonly Kernel[] =>
-  statement.kind === "loop" ? statement.body : [statement];
 
 const barrier: Statement = { kind: "barrier", label: "barrier" };
 

@@ -5,6 +5,7 @@
 
 import { i32, v128 } from "../../../src/backend/wasm/assembler/instructions.js";
 import { compileOptimized, enableRelaxedSimd, enableRevectorize } from "../../../src/backend/wasm/flags-node.js";
+import * as rare from "../../../src/backend/wasm/kernels/functions.js";
 import { emitProgram } from "../../../src/backend/wasm/module.js";
 import type { Instruction, Kernel, Program, Statement, View } from "../../../src/program/program.js";
 import { build } from "./emit.js";
@@ -129,6 +130,7 @@ export function prepare(sizes: readonly number[], statements: readonly Statement
     relaxed: true,
     revectorized,
     shared: false,
+    rare,
     constantAddress(bits) {
       if (!constants.has(bits)) constants.set(bits, 64 + 4 * constants.size);
       return constants.get(bits)!;

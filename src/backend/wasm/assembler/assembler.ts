@@ -4,7 +4,6 @@
  */
 import { bytes, type Code, section, text, toBytes, unsigned, vector } from "./encoding.js";
 import {
-  atomics,
   type F32,
   f32x4,
   type I32,
@@ -42,14 +41,13 @@ export interface FunctionBuilder {
   constant(value: number): Local<"v128">;
   /** As `constant`, the lanes given by their bits. */
   bits(value: number): Local<"v128">;
-  storeI32(address: I32, value: I32, offset?: number): void;
   storeF32(address: I32, value: F32, offset?: number): void;
   /** Stores the first `lanes` lanes (4 without) and touches nothing behind them. */
   store(address: I32, value: V128, offset?: number, lanes?: number): void;
   /** Stores one lane. */
   storeLane(address: I32, value: V128, lane: number, offset?: number): void;
-  /** Stores so that other threads see all of what was stored before. */
-  storeAtomic(address: I32, value: I32): void;
+  /** Code that leaves nothing on the stack. */
+  do(code: Code): void;
   /** Computes a value for its effect. */
   drop(value: Value<ValueType>): void;
   call(target: FunctionRef, ...parameters: Value<ValueType>[]): void;
@@ -101,7 +99,6 @@ function bitsOf(value: number): number {
   return floatBits.getInt32(0);
 }
 
-const STORE_I32 = bytes(0x36);
 const STORE_F32 = bytes(0x38);
 const STORE = bytes(0xfd, 0x0b);
 const STORE_64_LANE = bytes(0xfd, 0x5b);
@@ -163,7 +160,6 @@ function createFunction(parameters: readonly ValueType[], options: ModuleOptions
       constants.set(value | 0, local);
       return local;
     },
-    storeI32: (address, value, offset = 0) => store(STORE_I32, address, value, offset),
     storeF32: (address, value, offset = 0) => store(STORE_F32, address, value, offset),
     store(address, value, offset = 0, lanes = 4) {
       if (lanes === 4) return store(STORE, address, value, offset);
@@ -172,7 +168,7 @@ function createFunction(parameters: readonly ValueType[], options: ModuleOptions
       if (lanes % 2 === 1) builder.storeLane(address, local, lanes - 1, offset + 4 * (lanes - 1));
     },
     storeLane: (address, value, lane, offset = 0) => store(bytes(0xfd, 0x5a), address, value, offset, bytes(lane)),
-    storeAtomic: (address, value) => emit(atomics.storeCode(address, value)),
+    do: emit,
     drop: (value) => emit(value.code + bytes(0x1a)),
     call: (target, ...values) =>
       emit(values.map((value) => value.code).join("") + bytes(0x10) + unsigned(target.index)),

@@ -44,12 +44,6 @@ export function float32(value: number): Code {
   return stored(4);
 }
 
-/** Eight little-endian bytes of a float64. */
-export function float64(value: number): Code {
-  scratch.setFloat64(0, value, true);
-  return stored(8);
-}
-
 /** Four little-endian bytes of an int32. */
 export function int32(value: number): Code {
   scratch.setInt32(0, value, true);

@@ -1,8 +1,8 @@
 /**
- * The instruction set as typed expressions: `f32x4.add(a, b)` is the code that leaves a sum on the stack. An expression
+ * The instructions that kernels use, as typed expressions: `f32x4.add(a, b)` is the code that leaves a sum on the stack. An expression
  * is code, not a value: used twice it is computed twice, so what is needed again goes into a local (`f.let`).
  */
-import { bytes, type Code, float32, float64, int32, signed, unsigned } from "./encoding.js";
+import { bytes, type Code, float32, int32, signed, unsigned } from "./encoding.js";
 
 export type ValueType = "i32" | "f32" | "f64" | "v128";
 
@@ -17,8 +17,8 @@ export type F32 = Value<"f32">;
 export type F64 = Value<"f64">;
 export type V128 = Value<"v128">;
 
-const value = <T extends ValueType>(type: T, code: Code): Value<T> => ({ type, code });
-const unary =
+export const value = <T extends ValueType>(type: T, code: Code): Value<T> => ({ type, code });
+export const unary =
   <A extends ValueType, R extends ValueType>(result: R, opcode: Code) =>
   (a: Value<A>): Value<R> =>
     value(result, a.code + opcode);
@@ -46,34 +46,15 @@ export const i32 = {
   eqz: unary<"i32", "i32">("i32", bytes(0x45)),
   eq: i(0x46),
   ne: i(0x47),
-  ltS: i(0x48),
   ltU: i(0x49),
   gtS: i(0x4a),
-  gtU: i(0x4b),
-  geU: i(0x4f),
   add: i(0x6a),
   sub: i(0x6b),
   mul: i(0x6c),
   and: i(0x71),
-  or: i(0x72),
   xor: i(0x73),
   shl: i(0x74),
   shrU: i(0x76),
-};
-
-/** An instruction of the atomic set: prefix 0xfe and its number. The alignment is not a hint there. */
-const atomic = (opcode: number): Code => bytes(0xfe, opcode, 2, 0);
-export const atomics = {
-  load: unary<"i32", "i32">("i32", atomic(0x10)),
-  /** Adds, and gives what was there before. */
-  add: (address: I32, n: I32): I32 => value("i32", address.code + n.code + atomic(0x1e)),
-  /** Sleeps while the number at `address` is `expected`, until it is notified. */
-  wait: (address: I32, expected: I32): I32 =>
-    value("i32", address.code + expected.code + bytes(0x42) + signed(-1) + atomic(0x01)),
-  /** Wakes up to `count` sleepers. */
-  notify: (address: I32, count: I32): I32 => value("i32", address.code + count.code + atomic(0x00)),
-  /** Code that leaves nothing on the stack. */
-  storeCode: (address: I32, n: I32): Code => address.code + n.code + atomic(0x17),
 };
 
 /** a where the condition is not 0, else b. */
@@ -83,22 +64,15 @@ export const choose = (condition: I32, a: I32, b: I32): I32 =>
 /** `base + bytes`, without an addition of nothing. */
 export const plus = (base: I32, bytes: number): I32 => (bytes === 0 ? base : i32.add(base, i32.const(bytes)));
 
-const f = (opcode: number) => binary<"f32", "f32", "f32">("f32", bytes(opcode));
 export const f32 = {
   const: (x: number): F32 => value("f32", bytes(0x43) + float32(x)),
   load: load("f32", bytes(0x2a)),
-  convert: unary<"i32", "f32">("f32", bytes(0xb2)),
   ne: binary<"f32", "f32", "i32">("i32", bytes(0x5c)),
-  add: f(0x92),
-  sub: f(0x93),
-  mul: f(0x94),
-  div: f(0x95),
-  max: f(0x97),
+  sub: binary<"f32", "f32", "f32">("f32", bytes(0x93)),
   demote: unary<"f64", "f32">("f32", bytes(0xb6)),
 };
 
 export const f64 = {
-  const: (x: number): F64 => value("f64", bytes(0x44) + float64(x)),
   add: binary<"f64", "f64", "f64">("f64", bytes(0xa0)),
 };
 
@@ -120,8 +94,6 @@ export const v128 = {
   load32Splat: load("v128", simd(0x09)),
   /** The lowest lane from memory, zeros above. */
   load32Zero: load("v128", simd(0x5c)),
-  /** The two lowest lanes from memory, zeros above. */
-  load64Zero: load("v128", simd(0x5d)),
   load32Lane: (address: I32, vector: V128, lane: number, offset = 0): V128 =>
     value("v128", address.code + vector.code + LOAD_32_LANE + memoryOperand(offset) + unsigned(lane)),
   /** Four 32-bit lanes given by their bits. */
@@ -138,7 +110,6 @@ export const v128 = {
   xor: v(0x51),
   /** a where the mask's bits are set, b elsewhere. */
   bitselect: ternary(0x52),
-  anyTrue: unary<"v128", "i32">("i32", simd(0x53)),
 };
 
 const shift =
@@ -150,7 +121,6 @@ export const i32x4 = {
   add: v(0xae),
   sub: v(0xb1),
   mul: v(0xb5),
-  gtS: v(0x3b),
   shl: shift(0xab),
   shrS: shift(0xac),
   shrU: shift(0xad),
@@ -159,10 +129,7 @@ export const i32x4 = {
   truncate: u(0xf8),
 };
 
-const LANE_F32 = simd(0x1f);
 export const f32x4 = {
-  splat: unary<"f32", "v128">("v128", simd(0x13)),
-  lane: (a: V128, lane: number): F32 => value("f32", a.code + LANE_F32 + unsigned(lane)),
   eq: v(0x41),
   ne: v(0x42),
   lt: v(0x43),
@@ -192,7 +159,6 @@ export const f32x4 = {
 
 const LANE_F64 = simd(0x21);
 export const f64x2 = {
-  splat: unary<"f64", "v128">("v128", simd(0x14)),
   lane: (a: V128, lane: number): F64 => value("f64", a.code + LANE_F64 + unsigned(lane)),
   /** The two lowest float32 lanes as float64. */
   promoteLow: u(0x5f),

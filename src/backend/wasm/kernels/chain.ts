@@ -14,6 +14,7 @@ import {
   at,
   BYTES,
   type Call,
+  callOf,
   type Emission,
   flushed,
   forColumns,
@@ -24,10 +25,8 @@ import {
   times,
   VECTOR,
   type Vector,
-  viewArgument,
 } from "./emission.js";
 import { evaluate, floatLanes, keyLanes, type Lanes, mixLanes, type RandomSource } from "./pointwise.js";
-import { forRange } from "./team.js";
 
 /** How a view moves from one row of the chain to the next. */
 type Rows = "each" | "once" | "period";
@@ -98,22 +97,18 @@ const batchOf = (chain: Chain): Shard | undefined =>
   chain.code.flatMap((instruction) => (instruction.op === "random" ? (instruction.batch ?? []) : []))[0];
 
 /** `ranges`: each worker does its part of the elements. */
-export function emitChain(emission: Emission, chain: Chain, label: string, ranges = false): Call {
+export function emitChain(emission: Emission, chain: Chain, label: string, ranges: boolean): Call {
   const layout = layoutOf(chain);
-  const parameters: Argument[] = layout.groups.map((group) => viewArgument(group.base));
+  const parameters: (View | Argument)[] = layout.groups.map((group) => group.base);
   if (chain.code.some(({ op }) => op === "random")) {
     const { rows, of } = batchOf(chain) ?? { rows: 1, of: 1 };
     const perRow = rows < of ? chain.columns : 0;
     parameters.push({ kind: "counter", perStep: (chain.rows / rows) * of * chain.columns, perRow });
   }
   if (ranges) parameters.push({ kind: "worker" });
-  const target = emission.module.function(
-    label,
-    parameters.map(() => "i32" as const),
-    undefined,
-    (f, ...pointers) => emitBody(f, emission, chain, layout, pointers, ranges ? pointers.at(-1) : undefined),
+  return callOf(emission, label, parameters, (f, ...pointers) =>
+    emitBody(f, emission, chain, layout, pointers, ranges ? pointers.at(-1) : undefined),
   );
-  return { target, parameters };
 }
 
 function emitBody(
@@ -162,9 +157,7 @@ function emitBody(
   const untilNextStep = batch && layout.rows > batch.rows ? f.let(i32.const(batch.rows)) : undefined;
   const forElements = (body: (offset: I32 | undefined, constant: number, lanes: number) => void): void =>
     worker
-      ? forRange(f, { count: layout.columns, workers: emission.workers, worker }, (offset, lanes) =>
-          body(offset, 0, lanes),
-        )
+      ? emission.team!.forRange(f, layout.columns, worker, body)
       : forColumns(f, layout.columns, body, emission.revectorized ? 2 : 1);
 
   times(f, layout.rows, () => {
@@ -178,7 +171,7 @@ function emitBody(
           return loaded(access, v128.load(addresses.get(access.group)!, offsetOf(access) + constant));
         });
         const random = randomSource(f, keys, counter, lane, offset, constant);
-        const values = evaluate(f, loads, chain.code, uses, random);
+        const values = evaluate(f, loads, chain.code, { uses, random, rare: emission.rare });
         return chain.stores.map((store) => {
           const x = values[store.value]!.float();
           return store.flush && !copiesIndices ? f.let(flushed(f, x)) : x;

@@ -2,12 +2,20 @@
  * What the kernel emitters share: a kernel becomes one function (equal ones are kept once) and a call of it whose
  * arguments are addresses. Shapes and strides are baked into the function; where the data lies is not.
  */
-import type { ElementType, View } from "../../../program/program.js";
+import type { AllReduce, ElementType, View } from "../../../program/program.js";
 import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from "../assembler/assembler.js";
 import { f32x4, type I32, i32, plus, type V128, v128 } from "../assembler/instructions.js";
+import type * as functions from "./functions.js";
 
 export type Vector = Local<"v128">;
 export type Pointer = Local<"i32">;
+
+/** Views without gaps between their rows. */
+export const isDense = (view: View): boolean => view.rows === 1 || view.stride === view.columns;
+
+/** Rows and columns of the loop over a view: of one without gaps they are one row. */
+export const asLoop = (view: View): { readonly rows: number; readonly columns: number } =>
+  isDense(view) ? { rows: 1, columns: view.rows * view.columns } : view;
 
 /** What a call passes at loop index t. */
 export type Argument =
@@ -34,10 +42,28 @@ export interface Call {
   readonly parameters: readonly Argument[];
 }
 
+/** Functions that few programs use (`functions.ts`). */
+export type RareFunctions = typeof functions;
+
+/** The workers that run a program together, each on its rows, and the code with which they meet (`team.ts`). */
+export interface Team {
+  readonly workers: number;
+  /** A function that returns when all workers have called it. */
+  barrier(module: ModuleBuilder): FunctionRef;
+  allReduce(emission: Emission, kernel: AllReduce, label: string): Call;
+  /** As `forColumns`, over the worker's part of `count` elements; `offset` is from the first element of all. */
+  forRange(
+    f: FunctionBuilder,
+    count: number,
+    worker: Pointer,
+    body: (offset: I32, constant: number, lanes: number) => void,
+  ): void;
+}
+
 export interface Emission {
   readonly module: ModuleBuilder;
-  /** That run the program together, each on its rows. */
-  readonly workers: number;
+  readonly rare: RareFunctions | undefined;
+  readonly team: Team | undefined;
   /** Whether the engine makes one instruction of two on neighbouring vectors. */
   readonly revectorized: boolean;
   typeOf(view: View): ElementType;
@@ -46,14 +72,30 @@ export interface Emission {
 
 export const viewArgument = (view: View): Argument => ({ kind: "view", view });
 
+/** A kernel's function, and its call on these arguments; a view stands for its address. */
+export function callOf(
+  { module }: Emission,
+  label: string,
+  given: readonly (Argument | View)[],
+  body: (f: FunctionBuilder, ...pointers: Pointer[]) => void,
+): Call {
+  const parameters = given.map((argument) => ("kind" in argument ? argument : viewArgument(argument)));
+  return {
+    target: module.function(
+      label,
+      parameters.map(() => "i32" as const),
+      undefined,
+      body,
+    ),
+    parameters,
+  };
+}
+
 /** A float has 4 bytes, and so has an index. */
 export const BYTES = 4;
 /** Bytes of a vector, and its lanes. */
 export const VECTOR = 16;
 export const LANES = 4;
-
-/** Views without gaps between their rows. */
-export const isDense = (view: View): boolean => view.rows === 1 || view.stride === view.columns;
 
 /**
  * Runs `body` for the columns of a row, a vector at a time: in a loop for the whole vectors, then once for the rest.

@@ -1,5 +1,5 @@
 /**
- * Elementary functions over four float32 lanes, emitted inline. All of them are branch-free, hold over the whole
+ * Elementary functions over four float32 lanes, emitted inline: those of every recurrent net (others in `functions.ts`). All of them are branch-free, hold over the whole
  * float32 range (denormal arguments and results included) to 4 ULP at most, and treat ±0, ±∞ and NaN as Math does.
  *
  * Scheme, after W. J. Cody and W. Waite, Software Manual for the Elementary Functions (1980): x = n·ln 2 + r with
@@ -17,16 +17,14 @@ type Vector = Local<"v128">;
 const LN2_HIGH = 0.693359375;
 const LN2_LOW = Math.LN2 - LN2_HIGH;
 /** Adding 1.5·2²³ rounds to a whole number, and leaves it in the lowest bits. */
-const ROUNDING = 12582912;
-const SIGN = 0x80000000;
+export const ROUNDING = 12582912;
+export const SIGN = 0x80000000;
 const ONE_BITS = 0x3f800000;
 const SQRT_HALF_BITS = 0x3f3504f3;
 const MIN_NORMAL = 2 ** -126;
-/** Below this, log(1+x) and e^x − 1 are x to half an ULP. */
-const TINY = 2 ** -24;
 
 /** e^r ≈ 1 + r + r²·(…), |r| ≤ ½ ln 2: 0.05 of a round-off. */
-const EXP = [
+export const EXP = [
   1, 1, 0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.00836874544620514, 0.0013814539415761828,
 ];
 /** (e^r − 1 − r)/r²: 0.22 of a round-off of e^r − 1. */
@@ -38,22 +36,12 @@ const LOG = [
   0.3333333134651184, -0.2500081956386566, 0.20001226663589478, -0.16623356938362122, 0.14201758801937103,
   -0.13160182535648346, 0.12761574983596802, -0.07634492963552475,
 ];
-/** erf(x)/x − 1 as a polynomial in x², |x| < 0.9: 0.2 of a round-off. */
-const ERF_NEAR = [
-  0.12837915122509003, -0.3761252462863922, 0.11282140761613846, -0.02677890844643116, 0.005011962726712227,
-  -0.0006090360111556947,
-];
-/** log(1 − erf(x)), 0.9 ≤ x ≤ 4: 0.03 of a round-off of erf(x). */
-const ERF_FAR = [
-  -0.00016644717834424227, -1.127797245979309, -0.6369760632514954, -0.10411368310451508, 0.022315215319395065,
-  -0.003065490862354636, 0.00019821972819045186,
-];
 
 /**
  * c₀ + c₁x + c₂x² + … by Estrin's scheme: neighbours in pairs, then the pairs in x², and so on. Half as deep as Horner's,
  * and depth is what counts: a chain of functions is as slow as its longest line of dependent operations.
  */
-function polynomial(f: FunctionBuilder, x: Vector, coefficients: readonly number[]): Vector {
+export function polynomial(f: FunctionBuilder, x: Vector, coefficients: readonly number[]): Vector {
   let terms: Vector[] = coefficients.map((c) => f.constant(c));
   let power = x;
   while (terms.length > 1) {
@@ -69,7 +57,7 @@ function polynomial(f: FunctionBuilder, x: Vector, coefficients: readonly number
 }
 
 /** x = n·ln 2 + r. `shifted` holds n + bias in its lowest bits. `scaled`, times `scale`, is x where it is known sooner. */
-function reduceExponent(
+export function reduceExponent(
   f: FunctionBuilder,
   x: Vector,
   bias = 0,
@@ -84,20 +72,9 @@ function reduceExponent(
 }
 
 /** 2^k from the lowest bits of k, for −127 < k < 128. */
-const power2 = (f: FunctionBuilder, k: V128): V128 => i32x4.add(i32x4.shl(k, 23), f.bits(ONE_BITS));
+export const power2 = (f: FunctionBuilder, k: V128): V128 => i32x4.add(i32x4.shl(k, 23), f.bits(ONE_BITS));
 
-const negativeAbs = (f: FunctionBuilder, x: V128): V128 => v128.or(x, f.bits(SIGN));
-
-/** e^x. */
-export function exp(f: FunctionBuilder, x: Vector): Vector {
-  const bounded = f.let(f32x4.pmin(f32x4.pmax(x, f.constant(-104)), f.constant(89)));
-  const { shifted, r } = reduceExponent(f, bounded);
-  // 2^n in two factors: n runs from −150 to 128.
-  const n = f.let(i32x4.sub(shifted, f.constant(ROUNDING)));
-  const half = f.let(i32x4.shrS(n, 1));
-  const scaled = f32x4.mul(polynomial(f, r, EXP), power2(f, half));
-  return f.let(f32x4.mul(scaled, power2(f, i32x4.sub(n, half))));
-}
+export const negativeAbs = (f: FunctionBuilder, x: V128): V128 => v128.or(x, f.bits(SIGN));
 
 /** e^x for x ≤ 0 (or NaN), cheaper: the polynomial carries 2⁻⁶⁴, so that one factor reaches the smallest denormal. */
 export function expNegative(f: FunctionBuilder, x: V128): Vector {
@@ -119,18 +96,8 @@ export function expNegativeNormal(f: FunctionBuilder, x: Vector): Vector {
 }
 
 /** e^r − 1 for |r| ≤ ½ ln 2. */
-const expm1Near = (f: FunctionBuilder, r: Vector): Vector => f.let(f.madd(f32x4.mul(r, r), polynomial(f, r, EXPM1), r));
-
-/** e^x − 1. */
-export function expm1(f: FunctionBuilder, x: Vector): Vector {
-  const bounded = f.let(f32x4.pmin(f32x4.pmax(x, f.constant(-18)), f.constant(89)));
-  const { shifted, r } = reduceExponent(f, bounded, -1);
-  // Half of the result, since 2^n overflows before it does: 2^(n−1)·(p + 1) − ½.
-  const scale = f.let(power2(f, shifted));
-  const halfResult = f.let(f.madd(scale, expm1Near(f, r), f32x4.sub(scale, f.constant(0.5))));
-  const tiny = f32x4.lt(f32x4.abs(x), f.constant(TINY));
-  return f.let(v128.bitselect(x, f32x4.add(halfResult, halfResult), tiny));
-}
+export const expm1Near = (f: FunctionBuilder, r: Vector): Vector =>
+  f.let(f.madd(f32x4.mul(r, r), polynomial(f, r, EXPM1), r));
 
 /**
  * tanh|x| = (1 − e)/(1 + e) with e = e^(−2|x|) = s + s·p, where p = e^r − 1: as (1 − s − s·p)/(1 + s + s·p) it keeps its
@@ -157,7 +124,7 @@ export function sigmoid(f: FunctionBuilder, x: Vector): Vector {
 }
 
 /** x = 2^k·m, for normal x > 0. */
-function splitExponent(f: FunctionBuilder, x: Vector): { k: Vector; m: Vector } {
+export function splitExponent(f: FunctionBuilder, x: Vector): { k: Vector; m: Vector } {
   const above = f.let(i32x4.sub(x, f.bits(SQRT_HALF_BITS)));
   const k = f.let(i32x4.shrS(above, 23));
   const m = f.let(i32x4.add(v128.and(above, f.bits(0x007fffff)), f.bits(SQRT_HALF_BITS)));
@@ -165,7 +132,7 @@ function splitExponent(f: FunctionBuilder, x: Vector): { k: Vector; m: Vector } 
 }
 
 /** k·ln 2 + log(1 + r). */
-function logOf(f: FunctionBuilder, k: Vector, r: Vector): Vector {
+export function logOf(f: FunctionBuilder, k: Vector, r: Vector): Vector {
   const square = f.let(f32x4.mul(r, r));
   const cubic = f32x4.mul(f32x4.mul(r, square), polynomial(f, r, LOG));
   const low = f.madd(k, f.constant(LN2_LOW), cubic);
@@ -174,7 +141,7 @@ function logOf(f: FunctionBuilder, k: Vector, r: Vector): Vector {
 }
 
 /** `y`, but +∞ at +∞, −∞ at `pole`, and NaN below it and for NaN. */
-function logEdges(f: FunctionBuilder, x: Vector, y: V128, pole: number): Vector {
+export function logEdges(f: FunctionBuilder, x: Vector, y: V128, pole: number): Vector {
   const infinite = v128.bitselect(x, y, f32x4.eq(x, f.constant(Infinity)));
   const atPole = v128.bitselect(f.constant(-Infinity), infinite, f32x4.eq(x, f.constant(pole)));
   return f.let(v128.or(atPole, v128.not(f32x4.ge(x, f.constant(pole)))));
@@ -187,37 +154,4 @@ export function log(f: FunctionBuilder, x: Vector): Vector {
   const { k, m } = splitExponent(f, normal);
   const exponent = f.let(f32x4.sub(f32x4.convert(k), v128.and(denormal, f.constant(23))));
   return logEdges(f, x, logOf(f, exponent, f.let(f32x4.sub(m, f.constant(1)))), 0);
-}
-
-/** log(1 + x) for −1 < x < ∞ (or NaN). */
-function log1pFinite(f: FunctionBuilder, x: Vector): Vector {
-  const one = f.constant(1);
-  const u = f.let(f32x4.add(one, x));
-  // What the rounding of 1 + x lost (Knuth's two-sum), given back at the scale of m.
-  const back = f.let(f32x4.sub(u, one));
-  const lost = f32x4.add(f32x4.sub(one, f32x4.sub(u, back)), f32x4.sub(x, back));
-  const { k, m } = splitExponent(f, u);
-  const scale = power2(f, i32x4.sub(f.bits(0), i32x4.minS(k, f.bits(64))));
-  return logOf(f, f.let(f32x4.convert(k)), f.let(f.madd(f.let(lost), scale, f32x4.sub(m, one))));
-}
-
-/** log(1 + x). */
-export function log1p(f: FunctionBuilder, x: Vector): Vector {
-  const y = logEdges(f, x, log1pFinite(f, x), -1);
-  return f.let(v128.bitselect(x, y, f32x4.lt(f32x4.abs(x), f.constant(TINY))));
-}
-
-/** log(1 + e^x) = max(x, 0) + log(1 + e^−|x|). */
-export function softplus(f: FunctionBuilder, x: Vector): Vector {
-  const e = expNegative(f, negativeAbs(f, x));
-  return f.let(f32x4.add(f32x4.pmax(x, f.constant(0)), log1pFinite(f, e)));
-}
-
-/** The error function: x + x·P(x²) below 0.9, 1 − e^(Q|x|) above. */
-export function erf(f: FunctionBuilder, x: Vector): Vector {
-  const a = f.let(f32x4.pmin(f32x4.abs(x), f.constant(4)));
-  const near = f.let(f.madd(x, polynomial(f, f.let(f32x4.mul(a, a)), ERF_NEAR), x));
-  const far = f32x4.sub(f.constant(1), expNegative(f, polynomial(f, a, ERF_FAR)));
-  const signed = v128.bitselect(x, far, f.bits(SIGN));
-  return f.let(v128.bitselect(signed, near, f32x4.ge(a, f.constant(0.9))));
 }

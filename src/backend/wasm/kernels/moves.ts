@@ -1,19 +1,19 @@
 /** Kernels that move numbers and compute nothing: gather, scatter, transpose, fill. */
 import type { Fill, Gather, Scatter, Transpose, View } from "../../../program/program.js";
 import type { FunctionBuilder } from "../assembler/assembler.js";
-import { f32x4, type I32, i32, v128 } from "../assembler/instructions.js";
+import { f32x4, type I32, i32, type V128, v128 } from "../assembler/instructions.js";
 import {
   advance,
+  asLoop,
   at,
   BYTES,
   type Call,
+  callOf,
   type Emission,
   forColumns,
-  isDense,
   moving,
   type Pointer,
   times,
-  viewArgument,
 } from "./emission.js";
 import { transpose4 } from "./transpose.js";
 
@@ -21,75 +21,53 @@ import { transpose4 } from "./transpose.js";
 const rowOf = (f: FunctionBuilder, table: I32, row: I32, view: View): Pointer =>
   f.let(i32.add(table, i32.mul(row, i32.const(view.stride * BYTES))));
 
-export function emitGather(emission: Emission, kernel: Gather, label: string): Call {
-  const { table, index, out } = kernel;
-  const target = emission.module.function(
-    label,
-    ["i32", "i32", "i32"],
-    undefined,
-    (f, tableStart, indexStart, outStart) => {
-      const number = moving(f, indexStart);
-      const to = moving(f, outStart);
-      times(f, out.rows, () => {
-        const row = f.let(i32.load(number));
-        // A negative index is a large unsigned one.
-        f.if(
-          i32.ltU(row, i32.const(table.rows)),
-          () => {
-            const from = rowOf(f, tableStart, row, table);
-            forColumns(f, out.columns, (offset, constant, lanes) =>
-              f.store(at(to, offset), v128.load(at(from, offset), constant), constant, lanes),
-            );
-          },
-          () =>
-            forColumns(f, out.columns, (offset, constant, lanes) =>
-              f.store(at(to, offset), f.constant(0), constant, lanes),
-            ),
-        );
-        advance(f, number, index.stride * BYTES);
-        advance(f, to, out.stride * BYTES);
-      });
-    },
-  );
-  return { target, parameters: [viewArgument(table), viewArgument(index), viewArgument(out)] };
-}
+/** Whether a table has the row. A negative index is a large unsigned one. */
+const isRow = (row: I32, { rows }: View): I32 => i32.ltU(row, i32.const(rows));
 
-export function emitScatter(emission: Emission, kernel: Scatter, label: string): Call {
-  const { input, index, out } = kernel;
-  const target = emission.module.function(
-    label,
-    ["i32", "i32", "i32"],
-    undefined,
-    (f, inputStart, indexStart, outStart) => {
-      fill(f, out, outStart, 0);
-      const number = moving(f, indexStart);
-      const from = moving(f, inputStart);
-      times(f, input.rows, () => {
-        const row = f.let(i32.load(number));
-        f.if(i32.ltU(row, i32.const(out.rows)), () => {
-          const to = rowOf(f, outStart, row, out);
-          forColumns(f, input.columns, (offset, constant, lanes) => {
-            const address = f.let(at(to, offset));
-            f.store(
-              address,
-              f32x4.add(v128.load(address, constant), v128.load(at(from, offset), constant)),
-              constant,
-              lanes,
-            );
-          });
+export const emitGather = (emission: Emission, { table, index, out }: Gather, label: string): Call =>
+  callOf(emission, label, [table, index, out], (f, tableStart, indexStart, outStart) => {
+    const number = moving(f, indexStart);
+    const to = moving(f, outStart);
+    const copied = (source: (offset: I32 | undefined, constant: number) => V128) => (): void =>
+      forColumns(f, out.columns, (offset, constant, lanes) =>
+        f.store(at(to, offset), source(offset, constant), constant, lanes),
+      );
+    times(f, out.rows, () => {
+      const row = f.let(i32.load(number));
+      const from = rowOf(f, tableStart, row, table);
+      f.if(
+        isRow(row, table),
+        copied((offset, constant) => v128.load(at(from, offset), constant)),
+        copied(() => f.constant(0)),
+      );
+      advance(f, number, index.stride * BYTES);
+      advance(f, to, out.stride * BYTES);
+    });
+  });
+
+export const emitScatter = (emission: Emission, { input, index, out }: Scatter, label: string): Call =>
+  callOf(emission, label, [input, index, out], (f, inputStart, indexStart, outStart) => {
+    fill(f, out, outStart, 0);
+    const number = moving(f, indexStart);
+    const from = moving(f, inputStart);
+    times(f, input.rows, () => {
+      const row = f.let(i32.load(number));
+      f.if(isRow(row, out), () => {
+        const to = rowOf(f, outStart, row, out);
+        forColumns(f, input.columns, (offset, constant, lanes) => {
+          const address = f.let(at(to, offset));
+          const sum = f32x4.add(v128.load(address, constant), v128.load(at(from, offset), constant));
+          f.store(address, sum, constant, lanes);
         });
-        advance(f, number, index.stride * BYTES);
-        advance(f, from, input.stride * BYTES);
       });
-    },
-  );
-  return { target, parameters: [viewArgument(input), viewArgument(index), viewArgument(out)] };
-}
+      advance(f, number, index.stride * BYTES);
+      advance(f, from, input.stride * BYTES);
+    });
+  });
 
 /** Blocks of 4 × 4 through registers; edges by the lane. */
-export function emitTranspose(emission: Emission, kernel: Transpose, label: string): Call {
-  const { input, out } = kernel;
-  const target = emission.module.function(label, ["i32", "i32"], undefined, (f, inputStart, outStart) => {
+export const emitTranspose = (emission: Emission, { input, out }: Transpose, label: string): Call =>
+  callOf(emission, label, [input, out], (f, inputStart, outStart) => {
     const block = (from: I32, to: I32, rows: number, columns: number): void => {
       const source = f.let(from);
       const lines = [0, 1, 2, 3].map((r) =>
@@ -117,12 +95,9 @@ export function emitTranspose(emission: Emission, kernel: Transpose, label: stri
     });
     if (input.rows % 4 > 0) band(input.rows % 4);
   });
-  return { target, parameters: [viewArgument(input), viewArgument(out)] };
-}
 
 function fill(f: FunctionBuilder, view: View, start: Pointer, bits: number): void {
-  const rows = isDense(view) ? 1 : view.rows;
-  const columns = isDense(view) ? view.rows * view.columns : view.columns;
+  const { rows, columns } = asLoop(view);
   const to = moving(f, start);
   times(f, rows, () => {
     forColumns(f, columns, (offset, constant, lanes) => f.store(at(to, offset), f.bits(bits), constant, lanes));
@@ -134,8 +109,5 @@ export function emitFill(emission: Emission, kernel: Fill, label: string): Call 
   const number = new DataView(new ArrayBuffer(4));
   if (emission.typeOf(kernel.out) === "index") number.setInt32(0, kernel.value);
   else number.setFloat32(0, kernel.value);
-  const target = emission.module.function(label, ["i32"], undefined, (f, out) =>
-    fill(f, kernel.out, out, number.getInt32(0)),
-  );
-  return { target, parameters: [viewArgument(kernel.out)] };
+  return callOf(emission, label, [kernel.out], (f, out) => fill(f, kernel.out, out, number.getInt32(0)));
 }

@@ -1,10 +1,10 @@
 /** The scalar functions of the language over four lanes. A value is made when it is first asked for, and once. */
 import { type BinaryName, binaryNames, type UnaryName, unaryNames } from "../../../graph/pointwise.js";
 import { mix } from "../../../graph/random.js";
-import type { Instruction } from "../../../program/program.js";
+import type { Instruction, Kernel } from "../../../program/program.js";
 import type { FunctionBuilder } from "../assembler/assembler.js";
 import { f32x4, type I32, i32, i32x4, type V128, v128 } from "../assembler/instructions.js";
-import type { Vector } from "./emission.js";
+import type { RareFunctions, Vector } from "./emission.js";
 import * as math from "./math.js";
 
 /** One value of a chain, in the forms in which it may be wanted. */
@@ -40,7 +40,8 @@ function maskLanes(f: FunctionBuilder, make: () => V128): Lanes {
   return { nonZero: mask, float: once(() => f.let(v128.and(mask(), f.constant(1)))) };
 }
 
-const unary: Record<UnaryName, (f: FunctionBuilder, x: Vector) => V128> = {
+type CommonName = Exclude<UnaryName, keyof RareFunctions>;
+const unary: Record<CommonName, (f: FunctionBuilder, x: Vector) => V128> = {
   neg: (_, x) => f32x4.neg(x),
   abs: (_, x) => f32x4.abs(x),
   // ±1 where x is neither 0 nor NaN, x itself elsewhere.
@@ -48,17 +49,18 @@ const unary: Record<UnaryName, (f: FunctionBuilder, x: Vector) => V128> = {
     const one = v128.or(v128.and(x, f.bits(0x80000000)), f.constant(1));
     return v128.bitselect(one, x, f32x4.gt(f32x4.abs(x), f.constant(0)));
   },
-  exp: math.exp,
   log: math.log,
   sqrt: (_, x) => f32x4.sqrt(x),
-  log1p: math.log1p,
-  expm1: math.expm1,
   sigmoid: math.sigmoid,
   tanh: math.tanh,
-  erf: math.erf,
-  softplus: math.softplus,
   floor: (_, x) => f32x4.floor(x),
 };
+
+const isCommon = (op: UnaryName): op is CommonName => op in unary;
+
+/** Whether a kernel wants functions that are loaded on demand. */
+export const usesRare = (kernel: Kernel): boolean =>
+  kernel.kind === "chain" && kernel.code.some(({ op }) => isUnary(op) && !isCommon(op));
 
 /** Math.max and Math.min take several machine instructions; beside a constant one or two do. */
 function extremum(f: FunctionBuilder, op: "max" | "min", a: Lanes, b: Lanes): V128 {
@@ -126,19 +128,22 @@ function uniform(f: FunctionBuilder, source: RandomSource, instruction: Extract<
 const isUnary = (op: string): op is UnaryName => (unaryNames as readonly string[]).includes(op);
 const isBinary = (op: string): op is BinaryName => (binaryNames as readonly string[]).includes(op);
 
-/** The values of a chain: the loads, then one for each instruction. `uses` counts who wants each. */
+/** What stands behind the values of a chain: how often each is wanted, and what its instructions need. */
+export interface Means {
+  readonly uses: readonly number[];
+  readonly random: RandomSource;
+  readonly rare: RareFunctions | undefined;
+}
+
+/** The values of a chain: the loads, then one for each instruction. */
 export function evaluate(
   f: FunctionBuilder,
   loads: readonly Lanes[],
   code: readonly Instruction[],
-  uses: readonly number[],
-  random: RandomSource,
+  means: Means,
 ): Lanes[] {
   const values = [...loads];
-  for (const instruction of code) {
-    const usedOnce = uses[values.length] === 1;
-    values.push(lanesOf(f, instruction, values, usedOnce, random));
-  }
+  for (const instruction of code) values.push(lanesOf(f, instruction, values, means));
   return values;
 }
 
@@ -146,8 +151,7 @@ function lanesOf(
   f: FunctionBuilder,
   instruction: Instruction,
   values: readonly Lanes[],
-  usedOnce: boolean,
-  random: RandomSource,
+  { uses, random, rare }: Means,
 ): Lanes {
   if (instruction.op === "constant") {
     const { value } = instruction;
@@ -156,7 +160,7 @@ function lanesOf(
   if (instruction.op === "random") return floatLanes(f, () => uniform(f, random, instruction));
   const { op } = instruction;
   const [a, b, c] = instruction.args.map((argument) => values[argument]!);
-  if (isUnary(op)) return floatLanes(f, () => unary[op](f, a!.float()));
-  if (isBinary(op)) return binary(f, op, a!, b!, usedOnce);
+  if (isUnary(op)) return floatLanes(f, () => (isCommon(op) ? unary[op] : rare![op])(f, a!.float()));
+  if (isBinary(op)) return binary(f, op, a!, b!, uses[values.length] === 1);
   return floatLanes(f, () => v128.bitselect(b!.float(), c!.float(), a!.nonZero()));
 }

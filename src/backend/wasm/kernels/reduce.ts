@@ -7,18 +7,18 @@ import type { FunctionBuilder } from "../assembler/assembler.js";
 import { f32, f32x4, type I32, type V128, v128 } from "../assembler/instructions.js";
 import {
   advance,
+  asLoop,
   at,
   BYTES,
   type Call,
+  callOf,
   type Emission,
   forColumns,
-  isDense,
   keepLanes,
   moving,
   type Pointer,
   times,
   type Vector,
-  viewArgument,
 } from "./emission.js";
 import { accumulate64, maxLanes, sum64, sumLanes } from "./horizontal.js";
 
@@ -26,10 +26,7 @@ const ROWS_AT_A_TIME = 8;
 
 export function emitReduce(emission: Emission, kernel: Reduce, label: string): Call {
   const emit = { rows: emitRows, columns: emitColumns, all: kernel.op === "sum" ? emitSum : emitMax }[kernel.axis];
-  const target = emission.module.function(label, ["i32", "i32"], undefined, (f, input, out) =>
-    emit(f, kernel, input, out),
-  );
-  return { target, parameters: [viewArgument(kernel.input), viewArgument(kernel.out)] };
+  return callOf(emission, label, [kernel.input, kernel.out], (f, input, out) => emit(f, kernel, input, out));
 }
 
 const combine = (kernel: Reduce) => (kernel.op === "sum" ? f32x4.add : f32x4.max);
@@ -102,8 +99,7 @@ function emitColumns(f: FunctionBuilder, kernel: Reduce, input: Pointer, out: Po
 /** All elements, a row at a time or as one row. */
 function forAll(f: FunctionBuilder, kernel: Reduce, input: Pointer, body: (x: Vector) => void): void {
   const { input: view } = kernel;
-  const rows = isDense(view) ? 1 : view.rows;
-  const columns = isDense(view) ? view.rows * view.columns : view.columns;
+  const { rows, columns } = asLoop(view);
   const source = moving(f, input);
   times(f, rows, () => {
     forColumns(f, columns, (offset, constant, lanes) => {

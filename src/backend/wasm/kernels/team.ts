@@ -1,33 +1,55 @@
 /**
- * Code for workers that run one program on rows of a batch: waiting for one another, and sums over what each has made.
+ * Code for workers that run one program on rows of a batch: waiting for one another, and sums over what each has made. Loaded
+ * when it is used: many pages have one thread.
  */
-import type { AllReduce } from "../../../program/program.js";
 import type { FunctionBuilder, FunctionRef, ModuleBuilder } from "../assembler/assembler.js";
-import { atomics, choose, f32x4, type I32, i32, plus, v128 } from "../assembler/instructions.js";
-import { BYTES, type Call, type Emission, LANES, type Pointer, VECTOR, viewArgument } from "./emission.js";
+import { atomics } from "../assembler/atomics.js";
+import { choose, f32x4, type I32, i32, plus, v128 } from "../assembler/instructions.js";
+import { BYTES, callOf, LANES, type Pointer, type Team, VECTOR } from "./emission.js";
 
-/** The workers as a program's code knows them. */
-export interface Team {
-  readonly workers: number;
-  /** Where the workers meet: CONTROL_BYTES of memory, zeros at first. */
-  readonly control: number;
-}
-
-/** Two cache lines: how many have arrived, and how often all have. */
-export const CONTROL_BYTES = 128;
+/** In the memory where the workers meet: how many have arrived, and behind a cache line how often all have. */
 const TURNS = 64;
 /** Looks at the number before going to sleep, some tens of microseconds: sleeping and waking costs as much. */
 const LOOKS = 20_000;
 
-/** A function that returns when all workers have called it. */
-export function emitBarrier(module: ModuleBuilder, { workers, control }: Team): FunctionRef {
+/** `control`: where the workers meet, CONTROL_BYTES of memory, zeros at first. */
+export const teamOf = (workers: number, control: number): Team => ({
+  workers,
+  barrier: (module) => emitBarrier(module, workers, control),
+  forRange(f, count, worker, body) {
+    const { start, whole, last } = rangeOf(f, count, workers, worker);
+    const end = f.let(i32.add(start, whole));
+    // Past the end of all elements a range is empty or less.
+    f.if(i32.gtS(whole, i32.const(0)), () => f.count(start, end, VECTOR, (offset) => body(offset, 0, LANES)));
+    if (count % LANES > 0) f.if(i32.and(last, i32.gtS(whole, i32.const(-1))), () => body(end, 0, count % LANES));
+  },
+  /** out = Σ over the workers, each worker for its range. Barriers come before and after. */
+  allReduce: (emission, { input, out }, label) =>
+    callOf(
+      emission,
+      label,
+      [{ kind: "partials", view: input }, { kind: "partialBytes" }, out, { kind: "worker" }],
+      (f, first, perWorker, to, worker) =>
+        emission.team!.forRange(f, out.rows * out.columns, worker, (offset, _, lanes) => {
+          const from = f.let(i32.add(first, offset));
+          const sum = f.let(v128.load(from));
+          for (let w = 1; w < workers; w++) {
+            f.set(from, i32.add(from, perWorker));
+            f.set(sum, f32x4.add(sum, v128.load(from)));
+          }
+          f.store(i32.add(to, offset), sum, 0, lanes);
+        }),
+    ),
+});
+
+function emitBarrier(module: ModuleBuilder, workers: number, control: number): FunctionRef {
   const arrived = i32.const(control);
   const turns = i32.const(control + TURNS);
   return module.function("barrier", [], undefined, (f) => {
     const turn = f.let(atomics.load(turns));
     f.if(i32.eq(atomics.add(arrived, i32.const(1)), i32.const(workers - 1)), () => {
-      f.storeAtomic(arrived, i32.const(0));
-      f.storeAtomic(turns, plus(turn, 1));
+      f.do(atomics.store(arrived, i32.const(0)));
+      f.do(atomics.store(turns, plus(turn, 1)));
       f.drop(atomics.notify(turns, i32.const(workers)));
       f.return();
     });
@@ -67,44 +89,5 @@ function rangeOf(f: FunctionBuilder, count: number, workers: number, worker: Poi
     start,
     whole: f.let(i32.and(size, i32.const(-VECTOR))),
     last: i32.gtS(i32.and(size, i32.const(VECTOR - 1)), i32.const(0)),
-  };
-}
-
-/** As `forColumns`, over the worker's part of `count` elements; `offset` is from the first element of all. */
-export function forRange(
-  f: FunctionBuilder,
-  { count, workers, worker }: { readonly count: number; readonly workers: number; readonly worker: Pointer },
-  body: (offset: I32, lanes: number) => void,
-): void {
-  const { start, whole, last } = rangeOf(f, count, workers, worker);
-  const end = f.let(i32.add(start, whole));
-  // Past the end of all elements a range is empty or less.
-  f.if(i32.gtS(whole, i32.const(0)), () => f.count(start, end, VECTOR, (offset) => body(offset, LANES)));
-  if (count % LANES > 0) f.if(i32.and(last, i32.gtS(whole, i32.const(-1))), () => body(end, count % LANES));
-}
-
-/** out = Σ over the workers, each worker for its range. Barriers come before and after. */
-export function emitAllReduce(emission: Emission, { input, out }: AllReduce, label: string): Call {
-  const { workers } = emission;
-  const count = out.rows * out.columns;
-  const target = emission.module.function(
-    label,
-    ["i32", "i32", "i32", "i32"],
-    undefined,
-    (f, first, perWorker, to, worker) => {
-      forRange(f, { count, workers, worker }, (offset, lanes) => {
-        const from = f.let(i32.add(first, offset));
-        const sum = f.let(v128.load(from));
-        for (let w = 1; w < workers; w++) {
-          f.set(from, i32.add(from, perWorker));
-          f.set(sum, f32x4.add(sum, v128.load(from)));
-        }
-        f.store(i32.add(to, offset), sum, 0, lanes);
-      });
-    },
-  );
-  return {
-    target,
-    parameters: [{ kind: "partials", view: input }, { kind: "partialBytes" }, viewArgument(out), { kind: "worker" }],
   };
 }

@@ -94,5 +94,6 @@ export function mayBlock(): boolean {
 /** Whether there should be shared memory: for several threads, and for one that is not a page's own. */
 export const wantsShared = (threads: number): boolean => noSharedMemory() === undefined && (threads > 1 || !mayBlock());
 
-/** Memory through which workers are told what to do. */
+/** Memory through which workers are told what to do, behind that in which the code of a program has them meet. */
 export const CREW_BYTES = 64;
+export const CONTROL_BYTES = 128;

@@ -1,0 +1,13 @@
+/** The value of `key` in `map`, made when it is first asked for. */
+export function kept<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  map.set(key, made);
+  return made;
+}
+
+/** Adds to the list of `key`. */
+export const listed = <K, V>(lists: Map<K, V[]>, key: K, value: V): void => {
+  kept(lists, key, () => []).push(value);
+};
