@@ -2,10 +2,10 @@
  * What one core can do at most: a loop of multiply-adds on registers, nothing read and nothing written. The host of a rented
  * machine gives more or less of a core from minute to minute, so this is measured beside every result.
  */
-import { createModule } from "../../src/backend/wasm/assembler.js";
+import { createModule } from "../../src/backend/wasm/assembler/assembler.js";
+import { i32, v128 } from "../../src/backend/wasm/assembler/instructions.js";
 import { hasRelaxedSimd } from "../../src/backend/wasm/features.js";
 import { compileOptimized } from "../../src/backend/wasm/flags-node.js";
-import { i32, v128 } from "../../src/backend/wasm/instructions.js";
 
 /**
  * Independent sums: enough to hide a multiply-add's four cycles, two a cycle, and few enough for the registers. The greater

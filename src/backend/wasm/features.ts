@@ -1,6 +1,6 @@
 /** What the engine at hand can do, found by validating tiny modules. */
-import { createModule } from "./assembler.js";
-import { f32x4, i32, v128 } from "./instructions.js";
+import { createModule } from "./assembler/assembler.js";
+import { f32x4, i32, v128 } from "./assembler/instructions.js";
 
 function validates(relaxed: boolean): boolean {
   const module = createModule({ relaxed, constantAddress: () => 0, memory: { minimum: 1, maximum: 1 } });

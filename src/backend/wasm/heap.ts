@@ -3,7 +3,7 @@
  * Constants that kernels load lie in blocks among the rest.
  */
 import { UserError } from "../../errors.js";
-import { MAX_PAGES, PAGE, type Store } from "./store.js";
+import { MAX_PAGES, PAGE, type Store } from "./threads/store.js";
 
 const ALIGNMENT = 64;
 /** Kernels may read this far past the end of a buffer (never write). */

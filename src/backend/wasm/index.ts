@@ -6,7 +6,7 @@ import { UserError } from "../../errors.js";
 import type { Backend } from "../contract.js";
 import { hasRelaxedSimd, hasSimd, revectorizes } from "./features.js";
 import { type CompileModule, createWasmSession, type WasmSession } from "./session.js";
-import { isPage, noSharedMemory, processors } from "./thread.js";
+import { isPage, noSharedMemory, processors } from "./threads/thread.js";
 
 export interface WasmOptions {
   /**

@@ -5,17 +5,23 @@
  */
 import type { ElementType, Kernel, Loop, Program, Statement, View } from "../../program/program.js";
 import { writes } from "../../program/program.js";
-import { type ConstantAddress, createModule, type FunctionBuilder, type FunctionRef, type Local } from "./assembler.js";
+import {
+  type ConstantAddress,
+  createModule,
+  type FunctionBuilder,
+  type FunctionRef,
+  type Local,
+} from "./assembler/assembler.js";
+import { type Code, toBytes } from "./assembler/encoding.js";
+import { f32, type I32, i32, plus } from "./assembler/instructions.js";
 import { checkBounds } from "./bounds.js";
-import { emitChain } from "./chain.js";
-import { type Argument, BYTES, type Call, type Emission } from "./emission.js";
-import { type Code, toBytes } from "./encoding.js";
-import { f32, type I32, i32, plus } from "./instructions.js";
-import { emitFill, emitGather, emitScatter, emitTranspose } from "./moves.js";
-import { emitProduct } from "./products.js";
-import { emitReduce } from "./reduce.js";
-import { emitCrossEntropy, emitSoftmax } from "./softmax.js";
-import { emitAllReduce, emitBarrier, type Team } from "./team.js";
+import { emitChain } from "./kernels/chain.js";
+import { type Argument, BYTES, type Call, type Emission } from "./kernels/emission.js";
+import { emitFill, emitGather, emitScatter, emitTranspose } from "./kernels/moves.js";
+import { emitProduct } from "./kernels/products/products.js";
+import { emitReduce } from "./kernels/reduce.js";
+import { emitCrossEntropy, emitSoftmax } from "./kernels/softmax.js";
+import { emitAllReduce, emitBarrier, type Team } from "./kernels/team.js";
 
 export interface ModuleRequest {
   readonly program: Program;

@@ -6,12 +6,12 @@ import { UserError } from "../../errors.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import type { Program, Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
-import type { Part } from "./crew.js";
 import { createHeap, type Heap } from "./heap.js";
+import { CONTROL_BYTES } from "./kernels/team.js";
 import { type CompiledModule, emitProgram } from "./module.js";
-import { createLocalStore, type Store } from "./store.js";
-import { CONTROL_BYTES } from "./team.js";
-import { CREW_BYTES, wantsShared } from "./thread.js";
+import type { Part } from "./threads/crew.js";
+import { createLocalStore, type Store } from "./threads/store.js";
+import { CREW_BYTES, wantsShared } from "./threads/thread.js";
 
 const BYTES = 4;
 /** What the alignment of a buffer may add to its bytes. */
@@ -74,12 +74,12 @@ const sizeOf = (variable: Variable): number => variable.shape.reduce((product, l
 export async function createWasmSession(backend: Backend, options: SessionOptions): Promise<WasmSession> {
   const { threads } = options;
   const shared = !options.remote && wantsShared(threads);
-  const remote = options.remote ? (await import("./remote.js")).createRemote() : undefined;
+  const remote = options.remote ? (await import("./threads/remote.js")).createRemote() : undefined;
   const local = remote ? undefined : createLocalStore(shared);
   const store: Store = remote?.store ?? local!;
   let heap: Heap | undefined = createHeap(store);
   const control = heap.allocate(CONTROL_BYTES + CREW_BYTES, "the threads' meeting place");
-  const crew = remote?.crew ?? (await import("./crew.js")).createCrew(local!.memory, control + CONTROL_BYTES);
+  const crew = remote?.crew ?? (await import("./threads/crew.js")).createCrew(local!.memory, control + CONTROL_BYTES);
   const addresses = new Map<Variable, number>();
   const arenas: Arena[] = [];
   const totals = { variables: 0, temporaries: 0, code: 0 };
@@ -131,7 +131,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     if ("compute" in source) return [source];
     if (threads === 1) return [lower(source)];
     // Loaded when it is used: many pages have one thread.
-    const { sharedByRows } = await import("./sharing.js");
+    const { sharedByRows } = await import("./threads/sharing.js");
     return sharedByRows(source, threads, options.shareFrom) ?? [lower(source)];
   };
 

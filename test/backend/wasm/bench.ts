@@ -3,8 +3,8 @@
  * `npx tsx test/backend/wasm/bench.ts [--revectorize] [part of a name …]`. One core.
  */
 
+import { i32, v128 } from "../../../src/backend/wasm/assembler/instructions.js";
 import { compileOptimized, enableRelaxedSimd, enableRevectorize } from "../../../src/backend/wasm/flags-node.js";
-import { i32, v128 } from "../../../src/backend/wasm/instructions.js";
 import { emitProgram } from "../../../src/backend/wasm/module.js";
 import type { Instruction, Kernel, Program, Statement, View } from "../../../src/program/program.js";
 import { build } from "./emit.js";

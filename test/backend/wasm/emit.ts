@@ -3,8 +3,8 @@ import {
   type FunctionBuilder,
   type Local,
   type ModuleBuilder,
-} from "../../../src/backend/wasm/assembler.js";
-import { i32, v128 } from "../../../src/backend/wasm/instructions.js";
+} from "../../../src/backend/wasm/assembler/assembler.js";
+import { i32, v128 } from "../../../src/backend/wasm/assembler/instructions.js";
 
 /** Builds one module by hand, with constants in the first 16 KiB of its memory. */
 export function build(

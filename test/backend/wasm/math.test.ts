@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { hasRelaxedSimd } from "../../../src/backend/wasm/features.js";
 import { enableRelaxedSimd } from "../../../src/backend/wasm/flags-node.js";
-import * as math from "../../../src/backend/wasm/math.js";
+import * as math from "../../../src/backend/wasm/kernels/math.js";
 import { CHUNK, elementwise } from "./emit.js";
 
 /**

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { split, tilesOf, tuning128, tuning256 } from "../../../src/backend/wasm/blocking.js";
 import { enableRelaxedSimd } from "../../../src/backend/wasm/flags-node.js";
 import type { WasmOptions } from "../../../src/backend/wasm/index.js";
+import { split, tilesOf, tuning128, tuning256 } from "../../../src/backend/wasm/kernels/products/blocking.js";
 import type { Product } from "../../../src/program/program.js";
 import { kernel, loop, workbench } from "./workbench.js";
 

@@ -1,10 +1,10 @@
 /**
  * Code for workers that run one program on rows of a batch: waiting for one another, and sums over what each has made.
  */
-import type { AllReduce } from "../../program/program.js";
-import type { FunctionBuilder, FunctionRef, ModuleBuilder } from "./assembler.js";
+import type { AllReduce } from "../../../program/program.js";
+import type { FunctionBuilder, FunctionRef, ModuleBuilder } from "../assembler/assembler.js";
+import { atomics, choose, f32x4, type I32, i32, plus, v128 } from "../assembler/instructions.js";
 import { BYTES, type Call, type Emission, LANES, type Pointer, VECTOR, viewArgument } from "./emission.js";
-import { atomics, choose, f32x4, type I32, i32, plus, v128 } from "./instructions.js";
 
 /** The workers as a program's code knows them. */
 export interface Team {

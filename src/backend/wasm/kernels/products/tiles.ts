@@ -1,8 +1,8 @@
 /** Register tiles: the innermost code of matrix products. */
-import type { FunctionBuilder, FunctionRef, ModuleBuilder } from "./assembler.js";
+import type { FunctionBuilder, FunctionRef, ModuleBuilder } from "../../assembler/assembler.js";
+import { type I32, i32, plus, v128 } from "../../assembler/instructions.js";
+import { LANES, moving, type Pointer, VECTOR } from "../emission.js";
 import { CHUNK, chunkBytes, type Layout, panelBytes, spreadRows } from "./chunks.js";
-import { LANES, moving, type Pointer, VECTOR } from "./emission.js";
-import { type I32, i32, plus, v128 } from "./instructions.js";
 
 /** A tile of out: `rows` rows by `columns` columns, held in rows × ⌈columns/4⌉ accumulators. */
 export interface Tile {

@@ -2,8 +2,9 @@
  * Sums and largest values. Along the rows: eight rows at a time are added into the output row, so that a tall matrix is
  * read in the order in which it lies. Along the columns: a vector sum, then across its lanes. Over all: in float64.
  */
-import type { Reduce } from "../../program/program.js";
-import type { FunctionBuilder } from "./assembler.js";
+import type { Reduce } from "../../../program/program.js";
+import type { FunctionBuilder } from "../assembler/assembler.js";
+import { f32, f32x4, type I32, type V128, v128 } from "../assembler/instructions.js";
 import {
   advance,
   at,
@@ -20,7 +21,6 @@ import {
   viewArgument,
 } from "./emission.js";
 import { accumulate64, maxLanes, sum64, sumLanes } from "./horizontal.js";
-import { f32, f32x4, type I32, type V128, v128 } from "./instructions.js";
 
 const ROWS_AT_A_TIME = 8;
 

@@ -5,8 +5,9 @@
  * Views that move together (same buffer, stride and step) share one pointer and differ by constant offsets, so that the
  * four gates of an LSTM cost one address.
  */
-import type { Chain, Instruction, Shard, View } from "../../program/program.js";
-import type { FunctionBuilder } from "./assembler.js";
+import type { Chain, Instruction, Shard, View } from "../../../program/program.js";
+import type { FunctionBuilder } from "../assembler/assembler.js";
+import { f32x4, type I32, i32, i32x4, plus, type V128, v128 } from "../assembler/instructions.js";
 import {
   type Argument,
   advance,
@@ -25,7 +26,6 @@ import {
   type Vector,
   viewArgument,
 } from "./emission.js";
-import { f32x4, type I32, i32, i32x4, plus, type V128, v128 } from "./instructions.js";
 import { evaluate, floatLanes, keyLanes, type Lanes, mixLanes, type RandomSource } from "./pointwise.js";
 import { forRange } from "./team.js";
 

@@ -1,6 +1,7 @@
 /** How a product is cut up: tiles of rows, panels of columns, blocks of rows and of the depth. */
+
+import { BYTES } from "../emission.js";
 import type { Spread } from "./chunks.js";
-import { BYTES } from "./emission.js";
 
 export interface TileShape {
   readonly rows: number;

@@ -2,10 +2,10 @@
  * Packing of B: copied into panels, so that a product reads it in the order in which it lies. A panel holds `width` lanes,
  * columns of B, for each depth, [panel][depth][width]; the lanes past the edge are 0, and so are negligible numbers.
  */
-import type { FunctionBuilder } from "./assembler.js";
-import { advance, BYTES, flushed, keepLanes, LANES, moving, type Pointer, times, VECTOR } from "./emission.js";
-import { type I32, v128 } from "./instructions.js";
-import { transpose4 } from "./transpose.js";
+import type { FunctionBuilder } from "../../assembler/assembler.js";
+import { type I32, v128 } from "../../assembler/instructions.js";
+import { advance, BYTES, flushed, keepLanes, LANES, moving, type Pointer, times, VECTOR } from "../emission.js";
+import { transpose4 } from "../transpose.js";
 
 export interface Packing {
   /** Lanes of a panel, whole vectors. */

@@ -1,9 +1,9 @@
 /** Whether a computation is shared by threads, each with its rows of the batch, and what each of them runs. */
-import type { ProgramOptions } from "../../program/lower.js";
-import { lowerShard } from "../../program/lower-shard.js";
-import type { Program } from "../../program/program.js";
-import { batchOf } from "../../program/rewriting/shard.js";
-import { productWork } from "../../program/work.js";
+import type { ProgramOptions } from "../../../program/lower.js";
+import { lowerShard } from "../../../program/lower-shard.js";
+import type { Program } from "../../../program/program.js";
+import { batchOf } from "../../../program/rewriting/shard.js";
+import { productWork } from "../../../program/work.js";
 
 /**
  * Multiplications and additions of a run from which threads share it: below, waiting for one another costs what they save. A

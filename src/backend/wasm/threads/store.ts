@@ -1,6 +1,6 @@
 /** The memory that a session's addresses lie in. */
-import type { ElementType } from "../../program/program.js";
-import type { HostArray } from "../contract.js";
+import type { ElementType } from "../../../program/program.js";
+import type { HostArray } from "../../contract.js";
 
 export const PAGE = 65536;
 export const MAX_PAGES = 65536;

@@ -1,10 +1,10 @@
 /** The scalar functions of the language over four lanes. A value is made when it is first asked for, and once. */
-import { type BinaryName, binaryNames, type UnaryName, unaryNames } from "../../graph/pointwise.js";
-import { mix } from "../../graph/random.js";
-import type { Instruction } from "../../program/program.js";
-import type { FunctionBuilder } from "./assembler.js";
+import { type BinaryName, binaryNames, type UnaryName, unaryNames } from "../../../graph/pointwise.js";
+import { mix } from "../../../graph/random.js";
+import type { Instruction } from "../../../program/program.js";
+import type { FunctionBuilder } from "../assembler/assembler.js";
+import { f32x4, type I32, i32, i32x4, type V128, v128 } from "../assembler/instructions.js";
 import type { Vector } from "./emission.js";
-import { f32x4, type I32, i32, i32x4, type V128, v128 } from "./instructions.js";
 import * as math from "./math.js";
 
 /** One value of a chain, in the forms in which it may be wanted. */

@@ -1,6 +1,6 @@
-import type { FunctionBuilder } from "./assembler.js";
+import type { FunctionBuilder } from "../assembler/assembler.js";
+import { v128 } from "../assembler/instructions.js";
 import type { Vector } from "./emission.js";
-import { v128 } from "./instructions.js";
 
 /** Four rows of four lanes, transposed. */
 export function transpose4(f: FunctionBuilder, rows: readonly Vector[]): Vector[] {

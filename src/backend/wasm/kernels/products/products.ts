@@ -9,11 +9,9 @@
  * Loops, outside in: blocks of the depth, blocks of rows, panels of B, tiles of rows. A panel of B stays in the
  * first-level cache while the tiles pass over it, and a block of A at least in the second-level cache.
  */
-import type { Product } from "../../program/program.js";
-import type { FunctionBuilder, ModuleBuilder } from "./assembler.js";
-import { type Blocking, blocking, type RowBlocks, rowsOf, type Tuning, tuning128, tuning256 } from "./blocking.js";
-import { type Layout, packChunks, panelBytes as packedRows } from "./chunks.js";
-import { emitDots } from "./dots.js";
+import type { Product } from "../../../../program/program.js";
+import type { FunctionBuilder, ModuleBuilder } from "../../assembler/assembler.js";
+import { f32x4, i32, plus, v128 } from "../../assembler/instructions.js";
 import {
   type Argument,
   advance,
@@ -25,8 +23,10 @@ import {
   type Pointer,
   times,
   viewArgument,
-} from "./emission.js";
-import { f32x4, i32, plus, v128 } from "./instructions.js";
+} from "../emission.js";
+import { type Blocking, blocking, type RowBlocks, rowsOf, type Tuning, tuning128, tuning256 } from "./blocking.js";
+import { type Layout, packChunks, panelBytes as packedRows } from "./chunks.js";
+import { emitDots } from "./dots.js";
 import { emitPack, type Packing, packedBytes, panelBytes } from "./packing.js";
 import { tileStrip } from "./tiles.js";
 

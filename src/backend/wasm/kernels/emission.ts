@@ -2,9 +2,9 @@
  * What the kernel emitters share: a kernel becomes one function (equal ones are kept once) and a call of it whose
  * arguments are addresses. Shapes and strides are baked into the function; where the data lies is not.
  */
-import type { ElementType, View } from "../../program/program.js";
-import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from "./assembler.js";
-import { f32x4, type I32, i32, plus, type V128, v128 } from "./instructions.js";
+import type { ElementType, View } from "../../../program/program.js";
+import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from "../assembler/assembler.js";
+import { f32x4, type I32, i32, plus, type V128, v128 } from "../assembler/instructions.js";
 
 export type Vector = Local<"v128">;
 export type Pointer = Local<"i32">;

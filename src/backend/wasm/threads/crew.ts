@@ -5,7 +5,7 @@
  * The calling thread is worker 0 where it may block (Node, or inside a worker of the user's). In a page it may not: all
  * the work is done by workers, and the page stays responsive.
  */
-import type { RunParameters } from "./module.js";
+import type { RunParameters } from "../module.js";
 import { mayBlock, startThread, type Thread } from "./thread.js";
 
 /** What one worker needs to run a program. */

@@ -1,6 +1,7 @@
 /** Kernels that move numbers and compute nothing: gather, scatter, transpose, fill. */
-import type { Fill, Gather, Scatter, Transpose, View } from "../../program/program.js";
-import type { FunctionBuilder } from "./assembler.js";
+import type { Fill, Gather, Scatter, Transpose, View } from "../../../program/program.js";
+import type { FunctionBuilder } from "../assembler/assembler.js";
+import { f32x4, type I32, i32, v128 } from "../assembler/instructions.js";
 import {
   advance,
   at,
@@ -14,7 +15,6 @@ import {
   times,
   viewArgument,
 } from "./emission.js";
-import { f32x4, type I32, i32, v128 } from "./instructions.js";
 import { transpose4 } from "./transpose.js";
 
 /** The address of a table's row. */

@@ -2,8 +2,9 @@
  * Products as dot products: A's rows and B's columns both lie along the depth, and so do the vectors. For a single row
  * or column, or few of them, where B would be packed for nothing.
  */
-import type { Product, View } from "../../program/program.js";
-import type { FunctionBuilder } from "./assembler.js";
+import type { Product, View } from "../../../../program/program.js";
+import type { FunctionBuilder } from "../../assembler/assembler.js";
+import { f32x4, type I32, i32, v128 } from "../../assembler/instructions.js";
 import {
   advance,
   BYTES,
@@ -16,9 +17,8 @@ import {
   VECTOR,
   type Vector,
   viewArgument,
-} from "./emission.js";
-import { f32x4, type I32, i32, v128 } from "./instructions.js";
-import { transpose4 } from "./transpose.js";
+} from "../emission.js";
+import { transpose4 } from "../transpose.js";
 
 /** A tile of rows × columns dot products, each in an accumulator of its own. */
 interface DotTile {

@@ -6,10 +6,10 @@
  * Where elements are spread by shuffles a chunk begins with four rows at a time as a vector for each depth; then come the
  * others, each a vector along the four depths. Where they are spread by loads any order will do: the source's.
  */
-import type { FunctionBuilder } from "./assembler.js";
-import { advance, BYTES, flushed, LANES, moving, type Pointer, times, VECTOR, type Vector } from "./emission.js";
-import { plus, type V128, v128 } from "./instructions.js";
-import { transpose4 } from "./transpose.js";
+import type { FunctionBuilder } from "../../assembler/assembler.js";
+import { plus, type V128, v128 } from "../../assembler/instructions.js";
+import { advance, BYTES, flushed, LANES, moving, type Pointer, times, VECTOR, type Vector } from "../emission.js";
+import { transpose4 } from "../transpose.js";
 
 /** How an element of A comes into all lanes: loaded with those of other rows and shuffled, or loaded by itself. */
 export type Spread = "shuffle" | "load";

@@ -2,8 +2,9 @@
  * Softmax, log-softmax and softmax cross-entropy, a row at a time: the largest element first, so that no exponential
  * overflows, then the sum of the exponentials, then the results.
  */
-import type { CrossEntropy, Softmax, View } from "../../program/program.js";
-import type { FunctionBuilder } from "./assembler.js";
+import type { CrossEntropy, Softmax, View } from "../../../program/program.js";
+import type { FunctionBuilder } from "../assembler/assembler.js";
+import { f32, f32x4, i32, v128 } from "../assembler/instructions.js";
 import {
   advance,
   at,
@@ -19,7 +20,6 @@ import {
   viewArgument,
 } from "./emission.js";
 import { maxLanes, sumLanes } from "./horizontal.js";
-import { f32, f32x4, i32, v128 } from "./instructions.js";
 import { expNegativeNormal, log } from "./math.js";
 
 /** The largest element of a row, in every lane. */

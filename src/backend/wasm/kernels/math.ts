@@ -8,8 +8,8 @@
  *
  * NaN travels by itself through arithmetic; pmin and pmax keep it when it is their first argument.
  */
-import type { FunctionBuilder, Local } from "./assembler.js";
-import { f32x4, i32x4, type V128, v128 } from "./instructions.js";
+import type { FunctionBuilder, Local } from "../assembler/assembler.js";
+import { f32x4, i32x4, type V128, v128 } from "../assembler/instructions.js";
 
 type Vector = Local<"v128">;
 

@@ -1,7 +1,7 @@
 /** Sums and largest values across lanes, and float64 sums of float32 vectors. */
-import type { FunctionBuilder } from "./assembler.js";
+import type { FunctionBuilder } from "../assembler/assembler.js";
+import { type F64, f32x4, f64, f64x2, type V128, v128 } from "../assembler/instructions.js";
 import type { Vector } from "./emission.js";
-import { type F64, f32x4, f64, f64x2, type V128, v128 } from "./instructions.js";
 
 /** One operation over the four lanes; every lane holds the result. */
 export function acrossLanes(f: FunctionBuilder, x: V128, combine: (a: V128, b: V128) => V128): Vector {
