@@ -6,6 +6,7 @@ import { UserError } from "../../errors.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import type { Program, Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
+import { turn } from "../turn.js";
 import { createHeap, type Heap } from "./heap.js";
 import { CONTROL_BYTES } from "./kernels/team.js";
 import { type CompiledModule, emitProgram } from "./module.js";
@@ -137,26 +138,27 @@ export async function createWasmSession(backend: Backend, options: SessionOption
 
   async function compile(source: Program | ProgramOptions): Promise<Executable> {
     const programs = await programsOf(source);
+    await turn();
     const { constantAddress } = alive();
     const [program] = programs as [Program];
     const name = `the program "${program.name}"`;
     checkPlan(programs, name);
     for (const { variable } of program.buffers) if (variable) addressOf(variable);
-    const modules = new Map(
-      [...new Set(programs)].map((shard) => [
-        shard,
-        emitProgram({
-          program: shard,
-          relaxed: options.relaxed,
-          revectorized: options.revectorized,
-          shared,
-          team: programs.length > 1 ? { workers: programs.length, control } : undefined,
-          profile: options.profile,
-          constantAddress,
-          variableAddress: (id) => addressOf(shard.buffers.find((buffer) => buffer.id === id)!.variable!),
-        }),
-      ]),
-    );
+    const modules = new Map<Program, CompiledModule>();
+    for (const shard of new Set(programs)) {
+      const emitted = emitProgram({
+        program: shard,
+        relaxed: options.relaxed,
+        revectorized: options.revectorized,
+        shared,
+        team: programs.length > 1 ? { workers: programs.length, control } : undefined,
+        profile: options.profile,
+        constantAddress,
+        variableAddress: (id) => addressOf(shard.buffers.find((buffer) => buffer.id === id)!.variable!),
+      });
+      modules.set(shard, emitted);
+      await turn();
+    }
     const emitted = programs.map((shard) => modules.get(shard)!);
     const { common, partials } = emitted[0]!.memory;
     const arena = arenaOf(
