@@ -2,7 +2,6 @@
  * A session: variables and compiled programs in one memory (`heap.ts`). Programs of a session run one after another, so
  * they share an arena for their temporaries where it is large enough.
  */
-import { UserError } from "../../errors.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import type { Program, Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
@@ -12,7 +11,7 @@ import { CONTROL_BYTES } from "./kernels/team.js";
 import { type CompiledModule, emitProgram } from "./module.js";
 import type { Part } from "./threads/crew.js";
 import { createLocalStore, type Store } from "./threads/store.js";
-import { CREW_BYTES, wantsShared } from "./threads/thread.js";
+import { CREW_BYTES, disposed, wantsShared } from "./threads/thread.js";
 
 const BYTES = 4;
 /** What the alignment of a buffer may add to its bytes. */
@@ -88,7 +87,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   const order = createOrder();
 
   const alive = (): Heap => {
-    if (!heap) throw new UserError("this session is disposed: create a new one");
+    if (!heap) throw disposed();
     return heap;
   };
 
@@ -195,7 +194,9 @@ export async function createWasmSession(backend: Backend, options: SessionOption
         if (options.profile) clock.start();
         arena.latest = executable;
         if (crew.immediate) return ended(crew.run(number) as number);
-        pending = Promise.resolve(order.next(() => crew.run(number))).then(ended);
+        pending = (async () => ended(await order.next(() => crew.run(number))))();
+        // Who waits for it is told why it failed; that nobody does is no failure of its own.
+        pending.catch(() => undefined);
         return last;
       },
       settled: async () => pending ?? last,
