@@ -176,6 +176,8 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
       return own.get(program)!();
     },
     dispose() {
+      // A browser lets a worker that is not in its event loop go on for two seconds.
+      if (hands.size > 0) startJob(LISTEN);
       for (const { thread } of hands.values()) thread.terminate();
       fail(disposed());
       hands.clear();
