@@ -1,10 +1,10 @@
 /** Writing text with a trained character model, one character at a time. */
 
 import type { HostArray } from "../backend/contract.js";
+import { turn } from "../backend/turn.js";
 import { UserError } from "../errors.js";
 import { createRng } from "../parameters/rng.js";
 import type { Predictor } from "../train/predictor.js";
-import { turn } from "../train/turn.js";
 import { createSampler, type SamplingOptions } from "./sampling.js";
 import type { Vocabulary } from "./vocabulary.js";
 

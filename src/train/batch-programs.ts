@@ -1,5 +1,6 @@
 /** The programs that a trainer needs for the shapes of its data, each compiled once: whole batches, or windows in segments. */
 import type { Session } from "../backend/contract.js";
+import { turn } from "../backend/turn.js";
 import type { Variable } from "../graph/variable.js";
 import { type BatchProgram, checkTargets, wholeBatch } from "./batches.js";
 import type { BatchSource } from "./data.js";
@@ -55,6 +56,7 @@ export function createBatchPrograms(session: Session, options: BatchProgramsOpti
       const window = source.carries ? options.window : undefined;
       const segment = segmentOf(source);
       return once(`training ${update.first} ${update.last}`, source, async () => {
+        await turn();
         if (!segment) return whole(source, trainingStep({ ...update, shapes: source, training: true, window, states }));
         const { segmentedTraining } = await segments();
         const shared = await once("segments", source, () =>

@@ -1,5 +1,6 @@
 /** Carrying out one batch: data in, program run, loss out. */
 import type { Executable, HostArray, Session } from "../backend/contract.js";
+import { turn } from "../backend/turn.js";
 import { UserError } from "../errors.js";
 import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
 import type { ElementType, Variable } from "../graph/variable.js";
@@ -66,6 +67,7 @@ export async function wholeBatch(
   { feed, program }: TrainingStep,
   result: Variable,
 ): Promise<BatchProgram> {
+  await turn();
   const executable: Executable = await session.compile(program);
   const host = hostFor(session, source);
   return {

@@ -20,7 +20,7 @@ import {
 import { columnsOf, type Shape } from "../graph/shape.js";
 import { type Variable, variable } from "../graph/variable.js";
 import type { ProgramOptions } from "../program/lower.js";
-import type { PredictionStep } from "./programs.js";
+import type { PredictionStep } from "./prediction.js";
 
 /** Classes that can be drawn before they are read. */
 export const MOST_DRAWS = 64;

@@ -4,6 +4,7 @@
  */
 import { type BackendName, backendNamed, type Threads } from "../backend/choose.js";
 import type { Backend, Memory } from "../backend/contract.js";
+import { turn } from "../backend/turn.js";
 import { UserError } from "../errors.js";
 import { randomKey } from "../graph/random.js";
 import { sameShape, sizeOf } from "../graph/shape.js";
@@ -20,7 +21,6 @@ import type { NamedTensor, Predictor, PredictorOptions } from "./predictor.js";
 import type { Window } from "./programs.js";
 import type { Checkpoint, Progress, Report } from "./progress.js";
 import type { Schedule } from "./schedule.js";
-import { turn } from "./turn.js";
 import { type Clip, createTrainerVariables } from "./update.js";
 
 export type { NamedTensor } from "./predictor.js";

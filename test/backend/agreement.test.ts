@@ -11,8 +11,14 @@ import { gradients } from "../../src/graph/sweep.js";
 import { pointwise, type Tensor } from "../../src/graph/tensor.js";
 import { type Variable, variable } from "../../src/graph/variable.js";
 import { createRng, type Rng } from "../../src/parameters/rng.js";
+import { testBackend } from "./webgpu/driver.js";
 
-const backends: Backend[] = [wasm({ threads: 1 }), wasm({ threads: 1, relaxedSimd: "off" })];
+const graphics = await testBackend();
+const backends: Backend[] = [
+  wasm({ threads: 1 }),
+  wasm({ threads: 1, relaxedSimd: "off" }),
+  ...(graphics ? [graphics] : []),
+];
 /** Of the largest value of each result. */
 const tolerance = 2e-5;
 const sizes = [1, 3, 7, 65];

@@ -2,17 +2,17 @@
  * A session: variables and compiled programs in one memory (`heap.ts`). Programs of a session run one after another, so
  * they share an arena for their temporaries where it is large enough.
  */
-import { UserError } from "../../errors.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import { kernelsOf, type Program, type Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
+import { turn } from "../turn.js";
 import { createHeap, type Heap } from "./heap.js";
 import type { Team } from "./kernels/emission.js";
 import { usesRare } from "./kernels/pointwise.js";
 import { type CompiledModule, emitProgram } from "./module.js";
 import type { Part } from "./threads/crew.js";
 import { createLocalStore, type Store } from "./threads/store.js";
-import { CONTROL_BYTES, CREW_BYTES, wantsShared } from "./threads/thread.js";
+import { CONTROL_BYTES, CREW_BYTES, disposed, wantsShared } from "./threads/thread.js";
 
 const BYTES = 4;
 /** What the alignment of a buffer may add to its bytes. */
@@ -88,7 +88,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   const order = createOrder();
 
   const alive = (): Heap => {
-    if (!heap) throw new UserError("this session is disposed: create a new one");
+    if (!heap) throw disposed();
     return heap;
   };
 
@@ -146,27 +146,28 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     const rare = programs.some((program) => kernelsOf(program).some(usesRare))
       ? await import("./kernels/functions.js")
       : undefined;
+    await turn();
     const { constantAddress } = alive();
     const [program] = programs as [Program];
     const name = `the program "${program.name}"`;
     checkPlan(programs, name);
     for (const { variable } of program.buffers) if (variable) addressOf(variable);
-    const modules = new Map(
-      [...new Set(programs)].map((shard) => [
-        shard,
-        emitProgram({
-          program: shard,
-          relaxed: options.relaxed,
-          revectorized: options.revectorized,
-          shared,
-          team,
-          rare,
-          profile: options.profile,
-          constantAddress,
-          variableAddress: (id) => addressOf(shard.buffers.find((buffer) => buffer.id === id)!.variable!),
-        }),
-      ]),
-    );
+    const modules = new Map<Program, CompiledModule>();
+    for (const shard of new Set(programs)) {
+      const emitted = emitProgram({
+        program: shard,
+        relaxed: options.relaxed,
+        revectorized: options.revectorized,
+        shared,
+        team,
+        rare,
+        profile: options.profile,
+        constantAddress,
+        variableAddress: (id) => addressOf(shard.buffers.find((buffer) => buffer.id === id)!.variable!),
+      });
+      modules.set(shard, emitted);
+      await turn();
+    }
     const emitted = programs.map((shard) => modules.get(shard)!);
     const { common, partials } = emitted[0]!.memory;
     const arena = arenaOf(
@@ -203,7 +204,9 @@ export async function createWasmSession(backend: Backend, options: SessionOption
         if (options.profile) clock.start();
         arena.latest = executable;
         if (crew.immediate) return ended(crew.run(number) as number);
-        pending = Promise.resolve(order.next(() => crew.run(number))).then(ended);
+        pending = (async () => ended(await order.next(() => crew.run(number))))();
+        // Who waits for it is told why it failed; that nobody does is no failure of its own.
+        pending.catch(() => undefined);
         return last;
       },
       settled: async () => pending ?? last,
