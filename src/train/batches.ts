@@ -16,6 +16,8 @@ export type Outcome = { readonly loss: number } | { readonly refused: ProgramOpt
 export interface BatchProgram {
   /** `seed`: of the update. */
   run(source: BatchSource, index: number, seed: number): Promise<Outcome>;
+  /** Begins it and asks for nothing; undefined where one run does not do it. */
+  begin?(source: BatchSource, index: number): Executable;
 }
 
 /** Numbers on their way to a session. */
@@ -70,16 +72,22 @@ export async function wholeBatch(
   await turn();
   const executable: Executable = await session.compile(program);
   const host = hostFor(session, source);
+  const begin = (from: BatchSource, index: number): Executable => {
+    fillHost(host, from, index);
+    session.write(feed.input, host.inputs);
+    session.write(feed.target, host.targets);
+    if (host.mask) session.write(feed.mask!, host.mask);
+    if (from.carries) session.write(feed.reset, host.flags);
+    executable.run();
+    return executable;
+  };
   return {
+    begin,
     async run(from, index) {
-      fillHost(host, from, index);
-      session.write(feed.input, host.inputs);
-      session.write(feed.target, host.targets);
-      if (host.mask) session.write(feed.mask!, host.mask);
-      if (from.carries) session.write(feed.reset, host.flags);
-      executable.run();
-      if ((await executable.settled()) === "refused") return { refused: program, start: 0 };
-      return { loss: await readNumber(session, result) };
+      begin(from, index);
+      // Asked for together: one answer where the numbers are far away.
+      const [ended, loss] = await Promise.all([executable.settled(), readNumber(session, result)]);
+      return ended === "refused" ? { refused: program, start: 0 } : { loss };
     },
   };
 }

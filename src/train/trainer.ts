@@ -11,8 +11,9 @@ import { sameShape, sizeOf } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
 import type { Layer } from "../layers/layer.js";
 import { createRng } from "../parameters/rng.js";
+import type { Ahead } from "./ahead.js";
 import { createBatchPrograms } from "./batch-programs.js";
-import { readNumber, writeNumber } from "./batches.js";
+import { type Outcome, readNumber, writeNumber } from "./batches.js";
 import type { BatchSource, TrainingData } from "./data.js";
 import type { Loss } from "./loss.js";
 import { createNetwork, type Network } from "./network.js";
@@ -80,6 +81,12 @@ export interface FitOptions {
   readonly patience?: number;
   /** Put the weights of the best validation back at the end. Default: true with `patience`. */
   readonly restoreBest?: boolean;
+  /**
+   * Updates between reports, each then with the mean loss since the one before; reports come too at the end of an epoch and where
+   * validation is due. On a graphics processor, and in a page, nothing is waited for in between, so that a greater number is
+   * faster. Default 1.
+   */
+  readonly reportEvery?: number;
 }
 
 export interface Trainer {
@@ -88,7 +95,7 @@ export interface Trainer {
   /** The most threads that share a batch. */
   readonly threads: number;
   readonly progress: Progress;
-  /** Trains; gives a report for every update. Leaving the loop stops after the current step, and a later call goes on from there. */
+  /** Trains; gives a report for every update, or every `reportEvery` of them. Leaving the loop stops after the current step, and a later call goes on from there. */
   fit(data: TrainingData, options: FitOptions): AsyncGenerator<Report, void, void>;
   /** Mean loss over the data's validation part (or its training part where it has none), without dropout. */
   evaluate(data: TrainingData): Promise<number>;
@@ -161,6 +168,25 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   const forTraining = { batch, window: Math.max(every, through), stride: every };
   const forValidation = { ...forTraining, window: every };
 
+  /** What the update that makes step `step` is to know. */
+  const writeScalars = (step: number) => {
+    const learningRate = schedule
+      ? schedule.rate(step - 1, optimizer.learningRate, progress.metrics)
+      : optimizer.learningRate;
+    writeNumber(session, variables.learningRate, learningRate);
+    const seedOfStep = randomKey(seed, step) | 0;
+    writeNumber(session, variables.seed, seedOfStep);
+    for (const [name, value] of Object.entries(optimizer.scalars(step)))
+      writeNumber(session, variables.scalars.get(name)!, value);
+    return { learningRate, seed: seedOfStep };
+  };
+
+  let made: Promise<Ahead> | undefined;
+  const batchesAhead = (): Promise<Ahead> => {
+    made ??= import("./ahead.js").then(({ createAhead }) => createAhead(session));
+    return made;
+  };
+
   async function* fit(data: TrainingData, fitOptions: FitOptions): AsyncGenerator<Report, void, void> {
     const {
       steps = Infinity,
@@ -168,7 +194,10 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       validateEvery,
       patience = Infinity,
       restoreBest = patience < Infinity,
+      reportEvery = 1,
     } = fitOptions;
+    if (!Number.isInteger(reportEvery) || reportEvery < 1)
+      throw new UserError(`reportEvery must be a whole number of at least 1, not ${reportEvery}`);
     if (steps === Infinity && epochs === Infinity)
       throw new UserError("fit wants to know when to stop: give `steps` or `epochs`");
     const source = data.train(forTraining);
@@ -179,43 +208,79 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     startEpoch();
     const elements = sizeOf(source.inputShape.slice(0, -1)) * accumulate;
 
+    /** Updates until the next report: nothing else happens between them. */
+    const untilReport = (): number =>
+      Math.min(
+        reportEvery - (progress.step % reportEvery),
+        steps - progress.step,
+        validateEvery ? validateEvery - (progress.step % validateEvery) : Infinity,
+        Math.floor((source.length - progress.index) / accumulate),
+      );
+    const lossOf = async (outcome: Outcome, learningRate: number): Promise<number> => {
+      if ("loss" in outcome) return outcome.loss;
+      throw await (await import("./diagnose.js")).nonFinite(session, outcome, progress.step + 1, learningRate);
+    };
+
     while (progress.step < steps && progress.epoch < epochs) {
       const began = performance.now();
-      const step = progress.step + 1;
-      const learningRate = schedule
-        ? schedule.rate(progress.step, optimizer.learningRate, progress.metrics)
-        : optimizer.learningRate;
-      writeNumber(session, variables.learningRate, learningRate);
-      const seedOfStep = randomKey(seed, step) | 0;
-      writeNumber(session, variables.seed, seedOfStep);
-      for (const [name, value] of Object.entries(optimizer.scalars(step)))
-        writeNumber(session, variables.scalars.get(name)!, value);
+      const before = progress;
+      const after = (updates: number): Progress => ({
+        ...before,
+        step: before.step + updates,
+        index: before.index + updates * accumulate,
+      });
+      const updates = untilReport();
+      // Answers of this session come at once, or a batch takes several programs.
+      const ahead = updates === 1 || session.readNow || recompute !== false ? undefined : await batchesAhead();
       let total = 0;
-      for (let part = 0; part < accumulate; part++) {
-        const program = await programs.training(source, part);
-        restorePending();
-        const outcome = await program.run(source, progress.index + part, seedOfStep);
-        revision++;
-        if ("refused" in outcome)
-          throw await (await import("./diagnose.js")).nonFinite(session, outcome, step, learningRate);
-        total += outcome.loss;
+      let learningRate = 0;
+      ahead?.start();
+      for (let update = 0; update < updates; update++) {
+        const how = writeScalars(progress.step + 1);
+        ({ learningRate } = how);
+        for (let part = 0; part < accumulate; part++) {
+          const program = await programs.training(source, part, ahead);
+          const index = progress.index + part;
+          restorePending();
+          revision++;
+          ahead?.expect();
+          if (ahead) await ahead.begun(program.begin!(source, index));
+          else total += await lossOf(await program.run(source, index, how.seed), learningRate);
+        }
+        progress = after(update + 1);
+        if (update < updates - 1) await turn();
+      }
+      if (ahead) {
+        const { done, sum } = await ahead.finish();
+        if (done < updates * accumulate) {
+          // The first that was refused, once more: nothing has changed since.
+          const part = done % accumulate;
+          progress = after((done - part) / accumulate);
+          const { learningRate, seed } = writeScalars(progress.step + 1);
+          const program = await programs.training(source, part, ahead);
+          ahead.expect();
+          await lossOf(await program.run(source, progress.index + part, seed), learningRate);
+        }
+        total = sum;
       }
       const gradientNorm = await readNumber(session, variables.gradientNorm);
       const seconds = (performance.now() - began) / 1000;
 
-      const index = progress.index + accumulate;
-      const ended = index + accumulate > source.length;
-      progress = { ...progress, step, index: ended ? 0 : index, epoch: progress.epoch + (ended ? 1 : 0) };
-      if (ended) startEpoch();
+      const { step } = progress;
+      const ended = progress.index + accumulate > source.length;
+      if (ended) {
+        progress = { ...progress, index: 0, epoch: progress.epoch + 1 };
+        startEpoch();
+      }
       const finished = step >= steps || progress.epoch >= epochs;
       const regular = validateEvery ? step % validateEvery === 0 : ended;
       const report = {
         step,
         epoch: progress.epoch,
-        loss: total / accumulate,
+        loss: total / (updates * accumulate),
         gradientNorm,
         learningRate,
-        elementsPerSecond: elements / seconds,
+        elementsPerSecond: (elements * updates) / seconds,
       };
       if (!validation || !(regular || finished)) {
         await turn();

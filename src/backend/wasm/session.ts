@@ -256,7 +256,8 @@ export async function createWasmSession(backend: Backend, options: SessionOption
       arenas.length = 0;
     },
   };
-  forgotten.register(session, crew.dispose);
+  // What is kept by the session's functions, so that they may be taken out of it.
+  forgotten.register(addresses, crew.dispose);
   return session;
 }
 
