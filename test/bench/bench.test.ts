@@ -40,6 +40,7 @@ const writing: Workload = {
 describe("the command line", () => {
   it("measures everything by default", () => {
     expect(benchOptions([])).toEqual({
+      backend: "wasm",
       workloads,
       json: false,
       threads: undefined,
@@ -69,6 +70,8 @@ describe("the command line", () => {
     ["--profile --json", "--profile prints a table of its own: leave out --json"],
     ["--profile --against pytorch", "--profile prints a table of its own: leave out --against"],
     ["--profile --threads 2", "--profile measures one thread: leave out --threads 2"],
+    ["--backend cuda", '--backend is wasm or webgpu, not "cuda"'],
+    ["--backend webgpu --threads 2", "--threads is for the processor: leave it out with --backend webgpu"],
     ["--fast", "Unknown option '--fast'"],
     ["char-rnn-128", "Unexpected argument 'char-rnn-128'"],
   ])("refuses %s in one sentence", (line, message) => {
@@ -153,6 +156,7 @@ describe("results", () => {
   });
   const result = {
     workload: small,
+    backend: "wasm" as const,
     threads: 2,
     ms: 2,
     ready: 30,
@@ -164,7 +168,7 @@ describe("results", () => {
 
   it("are compared with the rival's best", () => {
     expect(best(result.against)!.configuration.name).toBe("quick");
-    const cells = table(true).row(result).split(/ {2,}/);
+    const cells = table("wasm", true).row(result).split(/ {2,}/);
     expect(cells).toEqual(["small", "2", "2.00", "12,000", "0.10", "40.0", "30.0", "5.00", "6.00", "quick", "3.00"]);
     expect(jsonLines(result).map((line) => JSON.parse(line).ratio)).toEqual([undefined, 4.5, 3]);
   });
