@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { Backend } from "../../src/backend/contract.js";
 import { reference } from "../../src/backend/reference/index.js";
 import { wasm } from "../../src/backend/wasm/index.js";
+import { testBackend } from "../backend/webgpu/driver.js";
 import { type GoldenCase, oneOf, readCase } from "./case.js";
 import { errorOf, type Outcome, toleranceOf } from "./compare.js";
 import { runDense } from "./dense.js";
@@ -20,7 +21,12 @@ export const backends = {
   wasm: () => wasm({ threads: 1 }),
   // Every program that can be shared is, however small.
   "wasm-threads": () => wasm({ threads: 2, shareFrom: 0 }),
-} as const satisfies Readonly<Record<string, () => Backend>>;
+  async webgpu() {
+    const backend = await testBackend();
+    if (!backend) throw new Error("there is no Vulkan driver for Dawn");
+    return backend;
+  },
+} as const satisfies Readonly<Record<string, () => Backend | Promise<Backend>>>;
 export type BackendName = keyof typeof backends;
 
 /** Suites that compute on a backend, and those that do not. */
@@ -61,7 +67,7 @@ export async function* runCase(path: string, names: readonly BackendName[]): Asy
       const golden = await readCase(path);
       suiteOf(golden);
       if (name === "host") return judged(await hosted[suite as keyof typeof hosted](golden), "float64");
-      const backend = backends[name]();
+      const backend = await backends[name]();
       return judged(await computing[suite as keyof typeof computing](golden, backend), backend.precision);
     };
     const outcome = await report().catch((error) => ({ passed: false, detail: messageOf(error) }));

@@ -12,8 +12,13 @@ const limits = ["maxComputeWorkgroupStorageSize", "maxStorageBufferBindingSize",
 
 export const isRequired = (): boolean => process.env.THROUGHTIME_WEBGPU === "required";
 
+/** Dawn's devices end when this is collected. */
+const kept: GPU[] = [];
+
 async function requestDevice(flags: readonly string[]): Promise<GPUDevice | undefined> {
-  const adapter = await create([...flags]).requestAdapter();
+  const gpu = create([...flags]);
+  kept.push(gpu);
+  const adapter = await gpu.requestAdapter();
   return adapter?.requestDevice({
     requiredLimits: Object.fromEntries(limits.map((name) => [name, adapter.limits[name]])),
   });

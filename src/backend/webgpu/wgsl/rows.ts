@@ -46,13 +46,13 @@ export function planCrossEntropy(
   const lanes = lanesFor(logits.columns, limits);
   // q of class c, declared as `q`.
   const weight = perClass ? `${perClass.load(perClass.at("0u", "c"))} * ` : "";
-  const share = `${weight}(select(0.0, ${literal(1 - smoothing)}, c == y) + smooth)`;
+  const share = `${weight}(select(0.0, ${literal(1 - smoothing)}, c == y) + spread)`;
   const q = `let q = select(0.0, ${share}, counts);`;
   const declared = `${laneRow(lanes, rows)}
   let y = u32(${index.load(index.at("row", "0u"))});
   // A negative number is a large one without its sign.
   let counts = y < ${columns};
-  let smooth = ${literal(smoothing)} / f32(${columns});
+  let spread = ${literal(smoothing)} / f32(${columns});
   ${logSumExp(lanes, from, columns)}
   var mine = 0.0;`;
   const x = `(${from.load(from.at("row", "c"))} - largest)`;
