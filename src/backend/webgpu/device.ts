@@ -136,6 +136,7 @@ export function createLender(options: AdapterOptions & { readonly device?: GPUDe
           release() {
             if (current !== mine || --borrowers > 0) return;
             current = undefined;
+            lostOne ||= device.failure() !== undefined;
             device.gpu.destroy();
           },
         };
