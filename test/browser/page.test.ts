@@ -24,7 +24,7 @@ let browser: Browser;
 
 beforeAll(async () => {
   if (skipped) return;
-  play = await readFile("data/play.txt", "utf8");
+  play = (await readFile("data/play.txt", "utf8")).slice(0, 25_000);
   browser = await launch();
   site = await openSite();
 }, 120_000);
@@ -59,6 +59,9 @@ async function open(address: string): Promise<Tab> {
 const trainIn = ({ page }: Tab, training: Training) =>
   page.evaluate(([text, settings]) => window.page.train(text, settings), [play, training] as const);
 
+const leaveIn = ({ page }: Tab, training: Training) =>
+  page.evaluate(([text, settings]) => window.page.leave(text, settings), [play, training] as const);
+
 /** A browser may let a worker that is in the middle of a step go on for two seconds. */
 const workersGone = ({ page }: Tab) => expect.poll(() => page.workers().length, { timeout: 10_000 }).toBe(0);
 
@@ -91,7 +94,7 @@ const cases: readonly Case[] = [
 
 describe.skipIf(skipped)("training in a page, on the processor", () => {
   it.each(cases)("$name", async ({ isolated, threads, workers, complaints }) => {
-    const training: Training = { backend: "wasm", threads, hidden: 64, steps: 120 };
+    const training: Training = { backend: "wasm", threads, hidden: 64, batch: 16, window: 32, steps: 120 };
     const tab = await open(isolated ? site.isolated : site.plain);
     const found = await trainIn(tab, training);
     const expected = await trainInNode({ ...training, threads: found.threads });
@@ -109,21 +112,78 @@ describe.skipIf(skipped)("training in a page, on the processor", () => {
     expect(Math.max(...Object.values(found.blocked))).toBeLessThan(LONGEST_WHILE_MAKING);
     await tab.page.close();
   });
+});
 
-  it.each([true, false])(
-    "ends with an error when its trainer is disposed of in a step (isolated: %s)",
-    async (isolated) => {
-      const tab = await open(isolated ? site.isolated : site.plain);
-      const training: Training = { backend: "wasm", threads: isolated ? 2 : 1, hidden: 256, steps: 1000 };
-      const { steps, end } = await tab.page.evaluate(([text, settings]) => window.page.leave(text, settings), [
-        play,
-        training,
-      ] as const);
-      expect(steps).toBeLessThan(10);
-      expect(end).toBe("this session is disposed: create a new one");
-      await workersGone(tab);
-      expect(tab.complaints).toEqual([]);
-      await tab.page.close();
-    },
-  );
+/** A software driver carries it out, a thousand times slower than a card. */
+const small: Training = { backend: "webgpu", hidden: 16, batch: 8, window: 16, steps: 20 };
+const large: Training = { backend: "wasm", hidden: 256, batch: 16, window: 32, steps: 1000 };
+/** Of the loss: sums are taken in another order than on the processor. */
+const TOLERANCE = 1e-5;
+
+function expectFollowed(found: readonly number[], expected: readonly number[]): void {
+  expect(found.length).toBe(expected.length);
+  for (const [i, loss] of found.entries())
+    expect(Math.abs(loss - expected[i]!), `step ${i + 1}`).toBeLessThan(TOLERANCE * expected[i]!);
+}
+
+describe.skipIf(skipped)("training in a page, on WebGPU", () => {
+  it("trains and writes as the processor does in Node, and leaves the page alone", async () => {
+    const tab = await open(site.plain);
+    const found = await trainIn(tab, small);
+    const expected = await trainInNode({ ...small, backend: "wasm", threads: 1 });
+
+    expect(found.losses.at(-1)).toBeLessThan(0.9 * found.losses[0]!);
+    expectFollowed(found.losses, expected.losses);
+    expectFollowed([found.validationLoss!], [expected.validationLoss!]);
+    expect(found.text).toBe(expected.text);
+
+    expect(tab.started()).toBe(0);
+    expect(tab.complaints).toEqual([]);
+    expect(found.blocked.training).toBeLessThan(LONGEST_WHILE_TRAINING);
+    expect(Math.max(...Object.values(found.blocked))).toBeLessThan(LONGEST_WHILE_MAKING);
+    await tab.page.close();
+  });
+});
+
+describe.skipIf(skipped)("a trainer that is disposed of in the middle of a step", () => {
+  it.each([
+    { name: "threads", isolated: true, training: { ...large, threads: 2 } },
+    { name: "a worker", isolated: false, training: { ...large, threads: 1 } },
+    { name: "WebGPU", isolated: false, training: small },
+  ])("ends training with an error, and its workers: $name", async ({ isolated, training }) => {
+    const tab = await open(isolated ? site.isolated : site.plain);
+    const { steps, end } = await leaveIn(tab, training);
+    expect(steps).toBeLessThan(10);
+    expect(end).toBe("this session is disposed: create a new one");
+    await workersGone(tab);
+    expect(tab.complaints).toEqual([]);
+    await tab.page.close();
+  });
+});
+
+/** At the end: a browser whose graphics process ended takes its time for another. */
+describe.skipIf(skipped)("training on WebGPU", () => {
+  it("goes on from the last checkpoint when its device is lost", async () => {
+    const tab = await open(site.plain);
+    const chromium = await browser.newBrowserCDPSession();
+    await tab.page.exposeFunction("crash", () => {
+      // It is never answered.
+      void chromium.send("Browser.crashGpuProcess").catch(() => undefined);
+    });
+    const [saved, crashed] = [5, 8];
+    const { before, message, after } = await tab.page.evaluate(
+      ([text, settings, ...when]) => window.page.lose(text, settings, ...when),
+      [play, small, saved, crashed] as const,
+    );
+    const { losses } = await trainInNode({ ...small, backend: "wasm", threads: 1 });
+
+    expect(before.length).toBeGreaterThanOrEqual(crashed);
+    expect(before.length).toBeLessThan(small.steps);
+    expectFollowed(before, losses.slice(0, before.length));
+    expect(message).toMatch(
+      /^the graphics device was lost at the program "training step" .*: make a new trainer and restore/,
+    );
+    expectFollowed(after, losses.slice(saved));
+    await tab.page.close();
+  });
 });

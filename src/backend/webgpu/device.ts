@@ -11,6 +11,8 @@ export interface Device {
   failure(): Error | undefined;
   /** Marks it as failed, for the first reason given. */
   fail(reason: Error): void;
+  /** Notes a program that is handed over to run, for the error if the device is lost. */
+  begins(program: string): void;
   /** Why an operation ended early: the device's failure, for which it waits a little, else the error itself. */
   explain(error: unknown): Promise<Error>;
   /** A pipeline for each text, made at once where they are new. `program`: for errors. */
@@ -30,13 +32,14 @@ function deviceOf(gpu: GPUDevice, owned: boolean): Device {
 
 function createDevice(gpu: GPUDevice, owned: boolean): Device {
   let failure: Error | undefined;
+  let latest = "";
   const fail = (reason: Error): void => {
     failure ??= reason;
   };
   const lost = gpu.lost.then(({ reason, message }) =>
     fail(
       new UserError(
-        `the graphics device was lost (${[reason, message.split("\n")[0]].filter(Boolean).join(": ")}): make a new trainer and restore its last checkpoint`,
+        `the graphics device was lost${latest && ` at the program "${latest}"`} (${[reason, message.split("\n")[0]].filter(Boolean).join(": ")}): make a new trainer and restore its last checkpoint`,
       ),
     ),
   );
@@ -77,6 +80,9 @@ function createDevice(gpu: GPUDevice, owned: boolean): Device {
     layout,
     failure: () => failure,
     fail,
+    begins(program) {
+      latest = program;
+    },
     async explain(error) {
       await Promise.race([lost, new Promise((resolve) => setTimeout(resolve, failure ? 0 : 100))]);
       return failure ?? (error as Error);
@@ -130,6 +136,7 @@ export function createLender(options: AdapterOptions & { readonly device?: GPUDe
           release() {
             if (current !== mine || --borrowers > 0) return;
             current = undefined;
+            lostOne ||= device.failure() !== undefined;
             device.gpu.destroy();
           },
         };

@@ -8,7 +8,8 @@ export interface Readback {
   /** Begins the copies that are asked for: to be called before anything else goes to the device. */
   flush(): void;
   bytes(): number;
-  destroy(): void;
+  /** What is still waited for ends with this error. */
+  destroy(reason: Error): void;
 }
 
 interface Request {
@@ -26,6 +27,7 @@ const LEAST_BYTES = 256;
 export function createReadback(device: Device): Readback {
   const { gpu } = device;
   let wanted: Request[] = [];
+  let ended: Error | undefined;
   const free: GPUBuffer[] = [];
   const all = new Set<GPUBuffer>();
 
@@ -62,7 +64,7 @@ export function createReadback(device: Device): Readback {
     }
     gpu.queue.submit([encoder.finish()]);
     answer(requests, target, bytes).catch(async (error) => {
-      const reason = await device.explain(error);
+      const reason = ended ?? (await device.explain(error));
       for (const { reject } of requests) reject(reason);
     });
   }
@@ -92,7 +94,8 @@ export function createReadback(device: Device): Readback {
       });
     },
     bytes: () => [...all].reduce((sum, { size }) => sum + size, 0),
-    destroy() {
+    destroy(reason) {
+      ended = reason;
       for (const buffer of all) buffer.destroy();
       all.clear();
       free.length = 0;

@@ -28,6 +28,8 @@ export interface WebGpuSession extends Session {
 
 const sizeOf = (variable: Variable): number => variable.shape.reduce((product, length) => product * length, 1);
 
+const disposal = (): UserError => new UserError("this session is disposed: create a new one");
+
 export function createWebGpuSession(backend: Backend, device: Device, release: () => void): WebGpuSession {
   const { gpu } = device;
   const pools: Record<Space, Pool> = {
@@ -43,7 +45,7 @@ export function createWebGpuSession(backend: Backend, device: Device, release: (
   let latest: Executable | undefined;
 
   const alive = (): void => {
-    if (disposed) throw new UserError("this session is disposed: create a new one");
+    if (disposed) throw disposal();
     const failure = device.failure();
     if (failure) throw failure;
   };
@@ -189,6 +191,7 @@ export function createWebGpuSession(backend: Backend, device: Device, release: (
       run() {
         alive();
         readback.flush();
+        device.begins(program.name);
         gpu.queue.submit([execution.encode(bound())]);
         latest = executable;
         answer = undefined;
@@ -239,7 +242,7 @@ export function createWebGpuSession(backend: Backend, device: Device, release: (
       readback.flush();
       for (const pool of Object.values(pools)) pool.destroy();
       for (const execution of executions) execution.destroy();
-      readback.destroy();
+      readback.destroy(disposal());
       places.clear();
       release();
     },

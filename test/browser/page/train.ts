@@ -15,7 +15,12 @@ import {
 export interface Training {
   readonly backend: BackendName;
   readonly threads?: number | "auto";
+  /** Features of each layer, and of the embedding. */
   readonly hidden: number;
+  /** N. */
+  readonly batch: number;
+  /** T. */
+  readonly window: number;
   readonly steps: number;
 }
 
@@ -32,22 +37,22 @@ export interface Outcome {
 
 export const dataOf = (play: string): TrainingData => textBatches(readText(play));
 
-export const create = (play: string, { backend, threads, hidden }: Training): Promise<Trainer> =>
+export const create = (play: string, { backend, threads, hidden, batch, window }: Training): Promise<Trainer> =>
   createTrainer(
     textModel({
       vocabularySize: readText(play).vocabulary.size,
       cell: "lstm",
       hidden,
       layers: 2,
-      embedding: 32,
+      embedding: hidden,
       dropout: 0.1,
     }),
     {
       loss: crossEntropy(),
       optimizer: adam({ learningRate: 5e-3 }),
       clip: { norm: 5 },
-      bptt: { window: 32 },
-      batch: 16,
+      bptt: { window },
+      batch,
       backend,
       threads,
     },
