@@ -240,7 +240,8 @@ describe.runIf(backend)("a session of the WebGPU backend", () => {
     executable.run();
     const pending = refusal(session.read(y));
     lost!.destroy();
-    const sentence = /^the graphics device was lost \(.*\): make a new trainer and restore its last checkpoint$/;
+    const sentence =
+      /^the graphics device was lost at the program "doubling" \(.*\): make a new trainer and restore its last checkpoint$/;
     const errors = [await pending, await refusal(session.read(x)), await refusal(executable.settled())];
     for (const error of errors) {
       expect(error).toBeInstanceOf(UserError);
