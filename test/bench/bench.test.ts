@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { UserError } from "../../src/errors.js";
 import { productWork } from "../../src/program/work.js";
+import { testDevice } from "../backend/webgpu/driver.js";
 import { best, floorOf, median, type Rival } from "./measure.js";
 import { benchOptions } from "./options.js";
 import { createPeak } from "./peak.js";
@@ -142,6 +143,22 @@ describe("a subject", () => {
   it("profiles each kernel", async () => {
     const subject = await createSubject(small, { threads: 1, profile: true });
     const labels = new Set(subject.profile().map(({ label }) => label));
+    for (const label of workByLabel(subject.programs.at(-1)!).keys()) expect(labels).toContain(label);
+    subject.dispose();
+  });
+});
+
+const device = await testDevice();
+describe.skipIf(device === undefined)("a subject on a graphics processor", () => {
+  it("trains, and profiles each kernel", async () => {
+    const subject = await createSubject(small, { backend: "webgpu", profile: true });
+    const before = subject.profile().reduce((sum, { calls }) => sum + calls, 0);
+    const times = await subject.measure(0);
+    const kernels = subject.profile();
+    const calls = kernels.reduce((sum, entry) => sum + entry.calls, 0) - before;
+    expect(calls).toBe(subject.dispatches()! * times.length * subject.together);
+    expect(kernels.every(({ milliseconds }) => milliseconds >= 0)).toBe(true);
+    const labels = new Set(kernels.map(({ label }) => label));
     for (const label of workByLabel(subject.programs.at(-1)!).keys()) expect(labels).toContain(label);
     subject.dispose();
   });

@@ -39,15 +39,16 @@ export async function profile(workload: Workload, { backend, seconds, peak }: Pr
   const subject = await createSubject(workload, { backend, threads: 1, profile: true });
   const before = new Map(subject.profile().map((entry) => [entry.label, entry]));
   const times = await subject.measure(seconds / 2);
+  const pieces = times.length * subject.together;
   const runs = workload.kind === "sample" ? workload.characters : 1;
   const work = workByLabel(subject.programs.at(-1)!);
   const kernels = subject.profile().map(({ label, calls, milliseconds }): ProfiledKernel => {
     const known = before.get(label);
-    const each = (milliseconds - (known?.milliseconds ?? 0)) / times.length;
+    const each = (milliseconds - (known?.milliseconds ?? 0)) / pieces;
     const flops = (work.get(label) ?? 0) * runs;
     return {
       label,
-      calls: (calls - (known?.calls ?? 0)) / times.length,
+      calls: (calls - (known?.calls ?? 0)) / pieces,
       ms: each,
       rate: flops > 0 ? flops / each / 1e6 : undefined,
     };

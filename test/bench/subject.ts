@@ -29,8 +29,9 @@ export interface Subject {
   readonly ready: number;
   /** Milliseconds of the first step, which V8 may run in code that is not optimised yet. */
   readonly first: number;
-  /** Milliseconds of each of the pieces done within these seconds, at least one. */
+  /** Milliseconds of each of the pieces done within these seconds, at least one; of a mean piece, where several go together. */
   measure(seconds: number): Promise<number[]>;
+  readonly together: number;
   /** Empty unless asked for. */
   profile(): ProfileEntry[];
   /** Dispatches of a run of the program that was compiled last; undefined where there are none. */
@@ -94,6 +95,7 @@ export async function createSubject(workload: Workload, options: SubjectOptions 
     ready: seen.firstRun - began,
     first,
     measure,
+    together,
     profile: () => seen.session!.profile(),
     dispatches: () => seen.dispatches,
     programs: seen.programs,
@@ -187,7 +189,7 @@ function watched(plain: Seeable): { backend: Backend; seen: Seen } {
           async compile(program) {
             const executable: Executable | WebGpuExecutable = await session.compile(program);
             seen.programs.push(executable.program);
-            if ("dispatches" in executable) seen.dispatches = executable.dispatches;
+            seen.dispatches = "dispatches" in executable ? (executable as WebGpuExecutable).dispatches : undefined;
             const run = (): ReturnType<typeof executable.run> => {
               seen.firstRun ||= performance.now();
               return executable.run();

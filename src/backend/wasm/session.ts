@@ -4,7 +4,8 @@
  */
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import { kernelsOf, type Program, type Variable } from "../../program/program.js";
-import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
+import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session } from "../contract.js";
+import { createTimes } from "../times.js";
 import { turn } from "../turn.js";
 import { createHeap, type Heap } from "./heap.js";
 import type { Team } from "./kernels/emission.js";
@@ -32,13 +33,6 @@ export interface SessionOptions {
   readonly shareFrom?: number | undefined;
   readonly profile?: boolean | undefined;
   readonly compile?: CompileModule | undefined;
-}
-
-/** Seconds spent in a kernel since the session began. */
-export interface ProfileEntry {
-  readonly label: string;
-  readonly calls: number;
-  readonly milliseconds: number;
 }
 
 export interface WasmSession extends Session {
@@ -287,7 +281,7 @@ function createOrder() {
 
 /** Adds up the time between marks, by label. */
 function createClock() {
-  const times = new Map<string, { calls: number; milliseconds: number }>();
+  const times = createTimes();
   let since = 0;
   return {
     start(): void {
@@ -296,15 +290,9 @@ function createClock() {
     marker:
       (labels: readonly string[]) =>
       (index: number): void => {
-        const now = performance.now();
-        const label = labels[index]!;
-        const entry = times.get(label) ?? { calls: 0, milliseconds: 0 };
-        times.set(label, { calls: entry.calls + 1, milliseconds: entry.milliseconds + now - since });
+        times.add(labels[index]!, performance.now() - since);
         since = performance.now();
       },
-    profile: (): ProfileEntry[] =>
-      [...times]
-        .map(([label, entry]) => ({ label, ...entry }))
-        .sort((one, other) => other.milliseconds - one.milliseconds),
+    profile: times.profile,
   };
 }

@@ -4,6 +4,8 @@ import { UserError } from "../../errors.js";
 export interface AdapterOptions {
   /** Which device where there are several; the browser or the driver decides by default. */
   readonly powerPreference?: GPUPowerPreference;
+  /** What the device must be able to do beside the usual. */
+  readonly features?: readonly GPUFeatureName[];
 }
 
 /** Asked for as far as the adapter has them; a device has the least that the specification allows otherwise. */
@@ -63,10 +65,10 @@ const ATTEMPTS = 24;
 const PAUSE = 250;
 
 /** A new device. `again`: one was lost before, so that none may be there at once. @throws UserError where there is none */
-export async function requestDevice({ powerPreference }: AdapterOptions, again: boolean): Promise<GPUDevice> {
+export async function requestDevice(options: AdapterOptions, again: boolean): Promise<GPUDevice> {
   const gpu = await findGpu();
   for (let attempt = 1; ; attempt++) {
-    const device = await attemptDevice(gpu, powerPreference);
+    const device = await attemptDevice(gpu, options);
     if (device) return device;
     if (!again || attempt === ATTEMPTS) break;
     await new Promise((resolve) => setTimeout(resolve, PAUSE));
@@ -78,13 +80,27 @@ export async function requestDevice({ powerPreference }: AdapterOptions, again: 
   );
 }
 
-async function attemptDevice(gpu: GPU, powerPreference?: GPUPowerPreference): Promise<GPUDevice | undefined> {
+async function attemptDevice(
+  gpu: GPU,
+  { powerPreference, features = [] }: AdapterOptions,
+): Promise<GPUDevice | undefined> {
   const adapter = await gpu.requestAdapter(powerPreference ? { powerPreference } : {});
   if (!adapter) return undefined;
+  checkFeatures(features, adapter.features);
   const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
   try {
-    return await adapter.requestDevice({ label: "throughtime", requiredLimits });
+    return await adapter.requestDevice({ label: "throughtime", requiredLimits, requiredFeatures: features });
   } catch {
     return undefined;
   }
+}
+
+/** What a feature is for, in an error. */
+const uses: Partial<Record<GPUFeatureName, string>> = { "timestamp-query": "times of kernels want" };
+
+/** @throws UserError where one is missing */
+export function checkFeatures(wanted: readonly GPUFeatureName[], there: ReadonlySet<string>): void {
+  const missing = wanted.find((feature) => !there.has(feature));
+  if (missing)
+    throw new UserError(`${uses[missing]} a graphics device with the feature ${missing}, which this one has not`);
 }

@@ -1,6 +1,6 @@
 /** A device and what goes with it: its pipelines, and whether it has failed. Sessions share it. */
 import { UserError } from "../../errors.js";
-import { type AdapterOptions, requestDevice } from "./adapter.js";
+import { type AdapterOptions, checkFeatures, requestDevice } from "./adapter.js";
 import { COMPUTE_STAGE } from "./constants.js";
 import type { Dispatch } from "./dispatch.js";
 
@@ -116,6 +116,7 @@ export function createLender(options: AdapterOptions & { readonly device?: GPUDe
   return {
     async borrow() {
       if (options.device) {
+        checkFeatures(options.features ?? [], options.device.features);
         const device = deviceOf(options.device, false);
         const failure = device.failure();
         if (failure) throw failure;

@@ -2,13 +2,16 @@
 import { BufferUsage, BYTES } from "./constants.js";
 import type { Device } from "./device.js";
 import type { Dispatch, Plan, Planned } from "./dispatch.js";
+import type { Stopwatch } from "./stopwatch.js";
 
 export interface Execution {
   readonly bytes: number;
   /** Dispatches of one run. */
   readonly dispatches: number;
+  /** The label of each dispatch of a run. */
+  readonly labels: readonly string[];
   /** Puts a run into one submission. `group`: the bind group of the session's buffers. */
-  encode(group: GPUBindGroup): GPUCommandBuffer;
+  encode(group: GPUBindGroup, stopwatch?: Stopwatch): GPUCommandBuffer;
   /** Puts each kernel once into a command buffer that is not to run, for the device to check. */
   check(group: GPUBindGroup): void;
   /** What a bind group holds beside the session's buffers. */
@@ -68,23 +71,32 @@ export async function createExecution(device: Device, plan: Plan, name: string):
   });
   const offsets = Uint32Array.from(listed.flatMap(({ dispatch, t }) => [blocks.get(dispatch)!, t * alignment]));
 
-  function encode(group: GPUBindGroup): GPUCommandBuffer {
+  function encode(group: GPUBindGroup, stopwatch?: Stopwatch): GPUCommandBuffer {
     const encoder = gpu.createCommandEncoder({ label: name });
-    const pass = encoder.beginComputePass({ label: name });
+    const begin = (i: number): GPUComputePassEncoder =>
+      encoder.beginComputePass({ label: name, ...(stopwatch ? { timestampWrites: stopwatch.writes(i) } : {}) });
+    let pass = begin(0);
     let latest: GPUComputePipeline | undefined;
     listed.forEach(({ dispatch, pipeline }, i) => {
+      if (stopwatch && i > 0) {
+        pass.end();
+        pass = begin(i);
+        latest = undefined;
+      }
       if (pipeline !== latest) pass.setPipeline(pipeline);
       latest = pipeline;
       pass.setBindGroup(0, group, offsets, 2 * i, 2);
       pass.dispatchWorkgroups(...dispatch.workgroups);
     });
     pass.end();
+    stopwatch?.collect(encoder);
     return encoder.finish();
   }
 
   return {
     bytes: size,
     dispatches: listed.length,
+    labels: listed.map(({ dispatch }) => dispatch.label),
     encode,
     check(group) {
       const encoder = gpu.createCommandEncoder({ label: name });

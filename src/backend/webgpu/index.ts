@@ -11,6 +11,8 @@ export interface WebGpuOptions {
   readonly device?: GPUDevice;
   /** Which device where there are several: "low-power" or "high-performance". Default: the system decides. */
   readonly powerPreference?: GPUPowerPreference;
+  /** Measures the time of each kernel, where the device has timestamp queries, and slows the run; see the session's `profile()`. */
+  readonly profile?: boolean;
 }
 
 export interface WebGpuBackend extends Backend {
@@ -22,14 +24,14 @@ export interface WebGpuBackend extends Backend {
  * The WebGPU backend. Its sessions share a device.
  * @throws UserError when a session is created where there is no WebGPU: in Node without the package "webgpu", or without a driver
  */
-export function webgpu(options: WebGpuOptions = {}): WebGpuBackend {
-  const lender = createLender(options);
+export function webgpu({ profile = false, ...options }: WebGpuOptions = {}): WebGpuBackend {
+  const lender = createLender({ ...options, features: profile ? ["timestamp-query"] : [] });
   const backend: WebGpuBackend = {
     name: "webgpu",
     precision: "float32",
     async createSession() {
       const { device, release } = await lender.borrow();
-      return createWebGpuSession(backend, device, release);
+      return createWebGpuSession(backend, device, release, profile);
     },
   };
   return backend;

@@ -5,7 +5,8 @@
 import { UserError } from "../../errors.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import type { Program, Variable } from "../../program/program.js";
-import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
+import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session } from "../contract.js";
+import { createTimes } from "../times.js";
 import { BYTES } from "./constants.js";
 import type { Device } from "./device.js";
 import type { Plan } from "./dispatch.js";
@@ -13,6 +14,7 @@ import { createExecution, type Execution } from "./execution.js";
 import { aligned, createPool, type Pool } from "./memory.js";
 import { planProgram } from "./plan.js";
 import { createReadback } from "./readback.js";
+import { createStopwatch, type Stopwatch } from "./stopwatch.js";
 import type { Place, Space } from "./wgsl/source.js";
 
 export interface WebGpuExecutable extends Executable {
@@ -23,6 +25,10 @@ export interface WebGpuExecutable extends Executable {
 }
 
 export interface WebGpuSession extends Session {
+  /** What computes, for people: "NVIDIA H100". */
+  readonly adapter: string;
+  /** Time by kernel, longest first, of the runs whose numbers have been read; empty unless the backend was made with `profile`. */
+  profile(): ProfileEntry[];
   compile(source: Program | ProgramOptions): Promise<WebGpuExecutable>;
 }
 
@@ -30,7 +36,12 @@ const sizeOf = (variable: Variable): number => variable.shape.reduce((product, l
 
 const disposal = (): UserError => new UserError("this session is disposed: create a new one");
 
-export function createWebGpuSession(backend: Backend, device: Device, release: () => void): WebGpuSession {
+export function createWebGpuSession(
+  backend: Backend,
+  device: Device,
+  release: () => void,
+  profiled = false,
+): WebGpuSession {
   const { gpu } = device;
   const pools: Record<Space, Pool> = {
     variables: createPool(device, "variables", true),
@@ -39,6 +50,8 @@ export function createWebGpuSession(backend: Backend, device: Device, release: (
   };
   const places = new Map<Variable, Place>();
   const executions = new Set<Execution>();
+  const stopwatches = new Set<Stopwatch>();
+  const times = createTimes();
   const readback = createReadback(device);
   const totals = { variables: 0, temporaries: 0 };
   let disposed = false;
@@ -177,6 +190,8 @@ export function createWebGpuSession(backend: Backend, device: Device, release: (
     };
     await checked(name, () => execution.check(bound()));
 
+    const stopwatch = profiled ? createStopwatch(device, execution.labels, readback, times) : undefined;
+    if (stopwatch) stopwatches.add(stopwatch);
     let last: RunResult = "done";
     let answer: Promise<RunResult> | undefined;
     const flagged = async (): Promise<RunResult> => {
@@ -192,7 +207,8 @@ export function createWebGpuSession(backend: Backend, device: Device, release: (
         alive();
         readback.flush();
         device.begins(program.name);
-        gpu.queue.submit([execution.encode(bound())]);
+        gpu.queue.submit([execution.encode(bound(), stopwatch)]);
+        stopwatch?.read();
         latest = executable;
         answer = undefined;
         return last;
@@ -216,8 +232,11 @@ export function createWebGpuSession(backend: Backend, device: Device, release: (
     return executable;
   }
 
+  const { description, vendor, architecture } = gpu.adapterInfo;
   return {
     backend,
+    adapter: description || [vendor, architecture].filter(Boolean).join(" ") || "an unnamed device",
+    profile: times.profile,
     compile,
     write(variable, data, offset = 0) {
       alive();
@@ -241,7 +260,7 @@ export function createWebGpuSession(backend: Backend, device: Device, release: (
       disposed = true;
       readback.flush();
       for (const pool of Object.values(pools)) pool.destroy();
-      for (const execution of executions) execution.destroy();
+      for (const made of [...executions, ...stopwatches]) made.destroy();
       readback.destroy(disposal());
       places.clear();
       release();
