@@ -76,8 +76,9 @@ export async function wholeBatch(
       if (host.mask) session.write(feed.mask!, host.mask);
       if (from.carries) session.write(feed.reset, host.flags);
       executable.run();
-      if ((await executable.settled()) === "refused") return { refused: program, start: 0 };
-      return { loss: await readNumber(session, result) };
+      // Asked for together: a device answers both at once.
+      const [ended, loss] = await Promise.all([executable.settled(), readNumber(session, result)]);
+      return ended === "refused" ? { refused: program, start: 0 } : { loss };
     },
   };
 }
