@@ -32,6 +32,14 @@ fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
   if (side >= p[2].z || depth >= p[2].w) { return 0.0; }
   return variables[base + side * p[1].y + depth];
 }
+fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
+  if (row >= p[2].y) { return; }
+  let first = base + (part * p[2].y + row) * p[2].x + column;
+  for (var i = 0u; i < min(4u, max(p[2].z, column) - column); i++) {
+    let place = first + i;
+    temporaries[place] = values[i];
+  }
+}
 @compute @workgroup_size(64)
 fn main(
   @builtin(workgroup_id) groupId: vec3<u32>,
@@ -72,18 +80,7 @@ fn main(
     }
     workgroupBarrier();
   }
-  
-  if (m0 + y + 0u < p[2].y) {
-    let row = m0 + y + 0u;
-    { let column = n0 + (x + 0u) * 4u + 0u;
-      if (column < p[2].z) { let place = at2 + row * p[2].x + column; temporaries[place] = c0_0.x; } }
-    { let column = n0 + (x + 0u) * 4u + 1u;
-      if (column < p[2].z) { let place = at2 + row * p[2].x + column; temporaries[place] = c0_0.y; } }
-    { let column = n0 + (x + 0u) * 4u + 2u;
-      if (column < p[2].z) { let place = at2 + row * p[2].x + column; temporaries[place] = c0_0.z; } }
-    { let column = n0 + (x + 0u) * 4u + 3u;
-      if (column < p[2].z) { let place = at2 + row * p[2].x + column; temporaries[place] = c0_0.w; } }
-  }
+  put(at2, part, m0 + y + 0u, n0 + (x + 0u) * 4u, c0_0);
 }
 
 // l0: u z r n h'
@@ -262,6 +259,14 @@ fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
   if (side >= p[2].z || depth >= p[2].w) { return 0.0; }
   return variables[base + depth * p[1].y + side];
 }
+fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
+  if (row >= p[2].y) { return; }
+  let first = base + (part * p[2].y + row) * p[2].x + column;
+  for (var i = 0u; i < min(4u, max(p[2].z, column) - column); i++) {
+    let place = first + i;
+    temporaries[place] = temporaries[place] + values[i];
+  }
+}
 @compute @workgroup_size(64)
 fn main(
   @builtin(workgroup_id) groupId: vec3<u32>,
@@ -302,17 +307,6 @@ fn main(
     }
     workgroupBarrier();
   }
-  
-  if (m0 + y + 0u < p[2].y) {
-    let row = m0 + y + 0u;
-    { let column = n0 + (x + 0u) * 4u + 0u;
-      if (column < p[2].z) { let place = at2 + row * p[2].x + column; temporaries[place] = temporaries[place] + c0_0.x; } }
-    { let column = n0 + (x + 0u) * 4u + 1u;
-      if (column < p[2].z) { let place = at2 + row * p[2].x + column; temporaries[place] = temporaries[place] + c0_0.y; } }
-    { let column = n0 + (x + 0u) * 4u + 2u;
-      if (column < p[2].z) { let place = at2 + row * p[2].x + column; temporaries[place] = temporaries[place] + c0_0.z; } }
-    { let column = n0 + (x + 0u) * 4u + 3u;
-      if (column < p[2].z) { let place = at2 + row * p[2].x + column; temporaries[place] = temporaries[place] + c0_0.w; } }
-  }
+  put(at2, part, m0 + y + 0u, n0 + (x + 0u) * 4u, c0_0);
 }
 
