@@ -145,7 +145,15 @@ function tiles(
   const declarations = `var<workgroup> tileA: array<vec4<f32>, ${quadsA * tiling.depth}>;
 var<workgroup> tileB: array<vec4<f32>, ${quadsB * tiling.depth}>;
 ${fetching("A", A, M, transposeA)}
-${fetching("B", B, N, !transposeB)}`;
+${fetching("B", B, N, !transposeB)}
+fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>${source.flag ? ", commits: bool" : ""}) {
+  if (row >= ${M}) { return; }
+  let first = base + (part * ${M} + row) * ${to.stride} + column;
+  for (var i = 0u; i < min(4u, max(${N}, column) - column); i++) {
+    let place = first + i;
+    ${to.store("place", accumulate && !partial ? `${to.load("place")} + values[i]` : "values[i]")}
+  }
+}`;
   const rows = Array.from({ length: tiling.blockRows }, (_, i) => i);
   const quads = Array.from({ length: quadsOfBlock }, (_, j) => j);
   const scalarOfA = (i: number): string =>
@@ -156,12 +164,6 @@ ${fetching("B", B, N, !transposeB)}`;
     tiling.blockRows % QUAD === 0
       ? Array.from({ length: tiling.blockRows / QUAD }, (_, i) => `let a${i} = tileA[d * ${quadsA}u + y / 4u + ${i}u];`)
       : [];
-  const store = (i: number, j: number, component: number): string => {
-    const place = to.at("row", "column");
-    const value = `c${i}_${j}.${"xyzw"[component]}`;
-    return `{ let column = n0 + (x + ${j * inRow}u) * 4u + ${component}u;
-      if (column < ${N}) { let place = ${place}; ${to.store("place", accumulate && !partial ? `${to.load("place")} + ${value}` : value)} } }`;
-  };
   const body = `let n0 = (group % ${tilesAcross}) * ${tiling.columns}u;
   let m0 = ((group / ${tilesAcross}) % ${tilesDown}) * ${tiling.rows}u;
   let part = group / (${tilesAcross} * ${tilesDown});
@@ -181,13 +183,12 @@ ${fetching("B", B, N, !transposeB)}`;
     }
     workgroupBarrier();
   }
-  ${partial ? `let first = part * ${M};` : ""}
   ${rows
-    .map(
-      (i) => `if (m0 + y + ${i}u < ${M}) {
-    let row = ${partial ? "first + " : ""}m0 + y + ${i}u;
-    ${quads.flatMap((j) => [0, 1, 2, 3].map((component) => store(i, j, component))).join("\n    ")}
-  }`,
+    .flatMap((i) =>
+      quads.map(
+        (j) =>
+          `put(${to.base}, part, m0 + y + ${i}u, n0 + (x + ${j * inRow}u) * 4u, c${i}_${j}${source.flag ? ", commits" : ""});`,
+      ),
     )
     .join("\n  ")}`;
   const code = shaderOf({ source, size, declarations, body });

@@ -1,0 +1,312 @@
+l0: matmul: product 16×16, 2×1×1 workgroups
+l0: add add: chain, 1×1×1 workgroups
+gru_l0: initial h: chain, 1×1×1 workgroups
+gru_l0: 3 steps
+  l0: matmul: product 16×16, 2×1×1 workgroups
+  l0: u z r n h': chain, 1×1×1 workgroups
+add: chain, 2×1×1 workgroups
+gru_l0: backward: initial dh: chain, 1×1×1 workgroups
+gru_l0: backward: 3 steps in reverse
+  mul mul mul mul mul: chain, 1×1×1 workgroups
+  matmul: product 16×16, 1×1×1 workgroups
+dweight_hh: product 16×16, 2×1×1 workgroups
+dbias_hh: sum over rows, 1×1×1 workgroups
+dbias_ih: sum over rows, 1×1×1 workgroups
+dweight_ih: product 16×16, 2×1×1 workgroups
+result 0: copy: chain, 2×1×1 workgroups
+result 1: copy: chain, 2×1×1 workgroups
+
+// l0: matmul
+@group(0) @binding(0) var<storage, read_write> variables: array<f32>;
+@group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
+@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
+@group(0) @binding(4) var<uniform> now: vec4<u32>;
+
+var<workgroup> tileA: array<vec4<f32>, 128>;
+var<workgroup> tileB: array<vec4<f32>, 128>;
+fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
+  if (side >= p[2].y || depth >= p[2].w) { return 0.0; }
+  return temporaries[base + side * p[0].z + depth];
+}
+fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
+  if (side >= p[2].z || depth >= p[2].w) { return 0.0; }
+  return variables[base + side * p[1].y + depth];
+}
+fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
+  if (row >= p[2].y) { return; }
+  let first = base + (part * p[2].y + row) * p[2].x + column;
+  for (var i = 0u; i < min(4u, max(p[2].z, column) - column); i++) {
+    let place = first + i;
+    temporaries[place] = values[i];
+  }
+}
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) groupId: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let group = groupId.x + groupId.y * groups.x;
+  let t = now.x;
+  let at0 = p[0].x + t * p[0].y;
+  let at1 = p[0].w + t * p[1].x;
+  let at2 = p[1].z + t * p[1].w;
+  let n0 = (group % p[3].x) * 16u;
+  let m0 = ((group / p[3].x) % p[3].y) * 16u;
+  let part = group / (p[3].x * p[3].y);
+  if (part >= p[3].z) { return; }
+  let x = lane % 4u;
+  let y = (lane / 4u) * 1u;
+  var c0_0 = vec4<f32>(0.0);
+  let last = min((part + 1u) * p[3].w, p[2].w);
+  for (var k0 = part * p[4].x; k0 < last; k0 += 32u) {
+    for (var l = lane; l < 128u; l += 64u) {
+      let j = l;
+      let side = m0 + (j / 32u) * 4u;
+      let depth = k0 + (j % 32u);
+      tileA[(j % 32u) * 4u + (j / 32u)] = vec4<f32>(fetchA(at0, side + 0u, depth), fetchA(at0, side + 1u, depth), fetchA(at0, side + 2u, depth), fetchA(at0, side + 3u, depth));
+    }
+    for (var l = lane; l < 128u; l += 64u) {
+      let j = l;
+      let side = n0 + (j / 32u) * 4u;
+      let depth = k0 + (j % 32u);
+      tileB[(j % 32u) * 4u + (j / 32u)] = vec4<f32>(fetchB(at1, side + 0u, depth), fetchB(at1, side + 1u, depth), fetchB(at1, side + 2u, depth), fetchB(at1, side + 3u, depth));
+    }
+    workgroupBarrier();
+    for (var d = 0u; d < 32u; d++) {
+      
+      let b0 = tileB[d * 4u + x + 0u];
+      c0_0 += tileA[d * 4u + (y + 0u) / 4u][(y + 0u) % 4u] * b0;
+    }
+    workgroupBarrier();
+  }
+  put(at2, part, m0 + y + 0u, n0 + (x + 0u) * 4u, c0_0);
+}
+
+// l0: u z r n h'
+@group(0) @binding(0) var<storage, read_write> variables: array<f32>;
+@group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
+@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 13>;
+@group(0) @binding(4) var<uniform> now: vec4<u32>;
+fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
+fn power2(k: i32) -> f32 { return bitcast<f32>(u32(k + 127) << 23u); }
+fn remainder(x: f32, n: f32) -> f32 { return (x - n * 0.693359375f) - n * (-0.00021219444170128554f); }
+fn expm1Near(r: f32) -> f32 { return r + r * r * (0.4999999701976776f + r * (0.1666654348373413f + r * (0.04166720062494278f + r * (0.008366547524929047f + r * 0.0013882516650483012f)))); }
+fn exponential(x: f32) -> f32 {
+  let bounded = clamp(x, -104.0, 89.0);
+  let n = round(bounded * 1.4426950216293335f);
+  let r = remainder(bounded, n);
+  let k = i32(n);
+  // 2^n in two factors: n runs from -150 to 128.
+  let y = ((1f + r * (1f + r * (0.4999999403953552f + r * (0.1666652113199234f + r * (0.04166838899254799f + r * (0.00836874544620514f + r * 0.0013814539415761828f)))))) * power2(k >> 1u)) * power2(k - (k >> 1u));
+  return select(y, x, isNan(x));
+}
+fn hyperbolicTangent(x: f32) -> f32 {
+  let a = min(abs(x), 10.0);
+  let n = round(a * (-2.885390043258667f));
+  let s = power2(i32(n));
+  let sp = s * expm1Near(remainder(-2.0 * a, n));
+  let y = ((1.0 - s) - sp) / ((1.0 + s) + sp);
+  return select(select(y, -y, x < 0.0), x, isNan(x));
+}
+fn logistic(x: f32) -> f32 {
+  let e = exponential(-abs(x));
+  return select(1.0, e, x < 0.0) / (1.0 + e);
+}
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) groupId: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let group = groupId.x + groupId.y * groups.x;
+  let t = now.x;
+  let at0 = p[0].y + t * p[0].z;
+  let at1 = p[1].x + t * p[1].y;
+  let at2 = p[1].w + t * p[2].x;
+  let at3 = p[2].z + t * p[2].w;
+  let at4 = p[3].y + t * p[3].z;
+  let at5 = p[4].x + t * p[4].y;
+  let at6 = p[4].w + t * p[5].x;
+  let at7 = p[5].z + t * p[5].w;
+  let at8 = p[6].y + t * p[6].z;
+  let at9 = p[7].x + t * p[7].y;
+  let at10 = p[7].w + t * p[8].x;
+  let at11 = p[8].z + t * p[8].w;
+  let at12 = p[9].y + t * p[9].z;
+  let at13 = p[10].x + t * p[10].y;
+  let at14 = p[10].w + t * p[11].x;
+  let at15 = p[11].z + t * p[11].w;
+  let i = group * 64u + lane;
+  if (i >= p[0].x) { return; }
+  let r = i / p[12].y;
+  let c = i % p[12].y;
+  let x0 = temporaries[at0 + r * p[0].w + c];
+  let x1 = variables[at1 + c];
+  let x2 = temporaries[at2 + r * p[2].y + c];
+  let x3 = temporaries[at3 + r * p[3].x + c];
+  let x4 = temporaries[at4 + c];
+  let x5 = temporaries[at5 + r * p[4].z + c];
+  let x6 = temporaries[at6 + r * p[5].y + c];
+  let x7 = temporaries[at7 + c];
+  let x8 = temporaries[at8 + r * p[6].w + c];
+  let x9 = variables[at9 + c];
+  let x10 = temporaries[at10 + i];
+  let x11 = x0 + x1;
+  let x12 = x2 + x3;
+  let x13 = x12 + x4;
+  let x14 = logistic(x13);
+  let x15 = x5 + x6;
+  let x16 = x15 + x7;
+  let x17 = logistic(x16);
+  let x18 = x8 + x9;
+  let x19 = x17 * x11;
+  let x20 = x18 + x19;
+  let x21 = hyperbolicTangent(x20);
+  let x22 = 1f;
+  let x23 = x22 - x14;
+  let x24 = x23 * x21;
+  let x25 = x14 * x10;
+  let x26 = x24 + x25;
+  temporaries[at11 + r * p[9].x + c] = x11;
+  temporaries[at12 + r * p[9].w + c] = x14;
+  temporaries[at13 + r * p[10].z + c] = x17;
+  temporaries[at14 + r * p[11].y + c] = x21;
+  temporaries[at15 + i] = x26;
+}
+
+// mul mul mul mul mul
+@group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
+@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 11>;
+@group(0) @binding(4) var<uniform> now: vec4<u32>;
+
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) groupId: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let group = groupId.x + groupId.y * groups.x;
+  let t = now.x;
+  let at0 = p[0].y + t * p[0].z;
+  let at1 = p[1].x + t * p[1].y;
+  let at2 = p[1].w + t * p[2].x;
+  let at3 = p[2].z + t * p[2].w;
+  let at4 = p[3].y + t * p[3].z;
+  let at5 = p[4].x + t * p[4].y;
+  let at6 = p[4].w + t * p[5].x;
+  let at7 = p[5].z + t * p[5].w;
+  let at8 = p[6].y + t * p[6].z;
+  let at9 = p[7].x + t * p[7].y;
+  let at10 = p[7].w + t * p[8].x;
+  let at11 = p[8].z + t * p[8].w;
+  let at12 = p[9].y + t * p[9].z;
+  let at13 = p[10].x + t * p[10].y;
+  let i = group * 64u + lane;
+  if (i >= p[0].x) { return; }
+  let r = i / p[10].w;
+  let c = i % p[10].w;
+  let x0 = temporaries[at0 + i];
+  let x1 = temporaries[at1 + r * p[1].z + c];
+  let x2 = temporaries[at2 + r * p[2].y + c];
+  let x3 = temporaries[at3 + r * p[3].x + c];
+  let x4 = temporaries[at4 + r * p[3].w + c];
+  let x5 = temporaries[at5 + r * p[4].z + c];
+  let x6 = temporaries[at6 + i];
+  let x7 = x0 + x1;
+  let x8 = x7 * x2;
+  let x9 = 1f;
+  let x10 = x9 - x2;
+  let x11 = x7 * x10;
+  let x12 = x3 * x3;
+  let x13 = x9 - x12;
+  let x14 = x11 * x13;
+  let x15 = x14 * x4;
+  let x16 = x14 * x5;
+  let x17 = x9 - x4;
+  let x18 = x4 * x17;
+  let x19 = x16 * x18;
+  let x20 = x7 * x6;
+  let x21 = x7 * x3;
+  let x22 = -x21;
+  let x23 = x20 + x22;
+  let x24 = x2 * x10;
+  let x25 = x23 * x24;
+  temporaries[at7 + i] = x8;
+  temporaries[at8 + r * p[6].w + c] = x14;
+  temporaries[at9 + r * p[7].z + c] = x15;
+  temporaries[at10 + r * p[8].y + c] = x19;
+  temporaries[at11 + r * p[9].x + c] = x25;
+  temporaries[at12 + r * p[9].w + c] = x19;
+  temporaries[at13 + r * p[10].z + c] = x25;
+}
+
+// matmul
+@group(0) @binding(0) var<storage, read_write> variables: array<f32>;
+@group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
+@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
+@group(0) @binding(4) var<uniform> now: vec4<u32>;
+
+var<workgroup> tileA: array<vec4<f32>, 128>;
+var<workgroup> tileB: array<vec4<f32>, 128>;
+fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
+  if (side >= p[2].y || depth >= p[2].w) { return 0.0; }
+  return temporaries[base + side * p[0].z + depth];
+}
+fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
+  if (side >= p[2].z || depth >= p[2].w) { return 0.0; }
+  return variables[base + depth * p[1].y + side];
+}
+fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
+  if (row >= p[2].y) { return; }
+  let first = base + (part * p[2].y + row) * p[2].x + column;
+  for (var i = 0u; i < min(4u, max(p[2].z, column) - column); i++) {
+    let place = first + i;
+    temporaries[place] = temporaries[place] + values[i];
+  }
+}
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) groupId: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let group = groupId.x + groupId.y * groups.x;
+  let t = now.x;
+  let at0 = p[0].x + t * p[0].y;
+  let at1 = p[0].w + t * p[1].x;
+  let at2 = p[1].z + t * p[1].w;
+  let n0 = (group % p[3].x) * 16u;
+  let m0 = ((group / p[3].x) % p[3].y) * 16u;
+  let part = group / (p[3].x * p[3].y);
+  if (part >= p[3].z) { return; }
+  let x = lane % 4u;
+  let y = (lane / 4u) * 1u;
+  var c0_0 = vec4<f32>(0.0);
+  let last = min((part + 1u) * p[3].w, p[2].w);
+  for (var k0 = part * p[4].x; k0 < last; k0 += 32u) {
+    for (var l = lane; l < 128u; l += 64u) {
+      let j = l;
+      let side = m0 + (j / 32u) * 4u;
+      let depth = k0 + (j % 32u);
+      tileA[(j % 32u) * 4u + (j / 32u)] = vec4<f32>(fetchA(at0, side + 0u, depth), fetchA(at0, side + 1u, depth), fetchA(at0, side + 2u, depth), fetchA(at0, side + 3u, depth));
+    }
+    for (var l = lane; l < 128u; l += 64u) {
+      let j = l;
+      let side = n0 + (j % 4u) * 4u;
+      let depth = k0 + (j / 4u);
+      tileB[(j / 4u) * 4u + (j % 4u)] = vec4<f32>(fetchB(at1, side + 0u, depth), fetchB(at1, side + 1u, depth), fetchB(at1, side + 2u, depth), fetchB(at1, side + 3u, depth));
+    }
+    workgroupBarrier();
+    for (var d = 0u; d < 32u; d++) {
+      
+      let b0 = tileB[d * 4u + x + 0u];
+      c0_0 += tileA[d * 4u + (y + 0u) / 4u][(y + 0u) % 4u] * b0;
+    }
+    workgroupBarrier();
+  }
+  put(at2, part, m0 + y + 0u, n0 + (x + 0u) * 4u, c0_0);
+}
+
