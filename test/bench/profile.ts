@@ -45,7 +45,7 @@ export async function profile(workload: Workload, { backend, seconds, peak }: Pr
   const kernels = subject.profile().map(({ label, calls, milliseconds }): ProfiledKernel => {
     const known = before.get(label);
     const each = (milliseconds - (known?.milliseconds ?? 0)) / pieces;
-    const flops = (work.get(label) ?? 0) * runs;
+    const flops = label.split(" + ").reduce((sum, each) => sum + (work.get(each) ?? 0), 0) * runs;
     return {
       label,
       calls: (calls - (known?.calls ?? 0)) / pieces,

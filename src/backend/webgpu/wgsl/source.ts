@@ -53,7 +53,7 @@ export function createSource(locate: Locate, flag?: number): Source {
   const bases: string[] = [];
   const word = (value: number): string => {
     const at = parameters.push(value >>> 0) - 1;
-    return `p[${at >> 2}].${"xyzw"[at & 3]}`;
+    return `p[own + ${at >> 2}u].${"xyzw"[at & 3]}`;
   };
   const flagWord = flag === undefined ? undefined : word(flag);
   return {
@@ -90,6 +90,53 @@ export interface KernelText {
   readonly body: string;
 }
 
+/** Parameters come in fours. */
+const fours = (words: number): number => Math.max(1, Math.ceil(words / 4));
+const parametersOf = (words: number): string =>
+  `@group(0) @binding(3) var<uniform> p: array<vec4<u32>, ${fours(words)}>;`;
+
+/** Where, in fours, the parameters begin, and the workgroup's number: what is different where dispatches are joined. */
+const OWN = "const own = 0u;";
+const GROUP = "let group = groupId.x + groupId.y * groups.x;";
+
+/** The text of dispatches that have one text of so many `words`, together: each workgroup finds out whose it is. */
+export function joinedShader(code: string, words: number, allWords: number): string {
+  const [borders, stride] = [fours(words), fours(words) + 1];
+  // Functions know `own` as the invocation's variable; in `main` it must be known to be the same for a whole workgroup.
+  return code
+    .replace(parametersOf(words), parametersOf(allWords))
+    .replace(OWN, "var<private> own: u32;\nfn remember(place: u32) { own = place; }")
+    .replace(
+      GROUP,
+      `let ofAll = groupId.x + groupId.y * groups.x;
+  var member = 0u;
+  while (ofAll >= p[member + ${borders}u].y) {
+    if (p[member + ${borders}u].z == 1u) { return; }
+    member += ${stride}u;
+  }
+  let group = ofAll - p[member + ${borders}u].x;
+  remember(member);
+  let own = member;`,
+    );
+}
+
+/** Parameters and workgroups of each, one after the other; behind each one's its first workgroup, its end, and whether it is the last. */
+export function joinedParameters(
+  members: readonly (readonly [parameters: readonly number[], workgroups: number])[],
+): number[] {
+  let begin = 0;
+  const all = members.flatMap(([parameters, workgroups], i) => {
+    const padding = new Array<number>(4 * fours(parameters.length) - parameters.length).fill(0);
+    const end = begin + workgroups;
+    const block = [...parameters, ...padding, begin, end, i === members.length - 1 ? 1 : 0, 0];
+    begin = end;
+    return block;
+  });
+  // Few different lengths, so that there are few texts.
+  const length = (all.length / members.length) * 2 ** Math.ceil(Math.log2(members.length));
+  return [...all, ...new Array<number>(length - all.length).fill(0)];
+}
+
 /** The whole text of a kernel. */
 export function shaderOf({ source, size, declarations = "", body }: KernelText): string {
   const main = `@compute @workgroup_size(${size})
@@ -98,7 +145,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let group = groupId.x + groupId.y * groups.x;
+  ${GROUP}
   ${source.preamble()}
   ${body}
 }
@@ -110,11 +157,11 @@ fn main(
         `@group(0) @binding(${i}) var<storage, read_write> ${space}: array<${space === "indices" ? "i32" : "f32"}>;`,
     )
     .filter((_, i) => used.includes(`${spaces[i]}[`));
-  const words = Math.max(1, Math.ceil(source.parameters.length / 4));
   return [
     ...bindings,
-    `@group(0) @binding(3) var<uniform> p: array<vec4<u32>, ${words}>;`,
+    parametersOf(source.parameters.length),
     `@group(0) @binding(4) var<uniform> now: vec4<u32>;`,
+    OWN,
     functionsFor(used),
     used,
   ].join("\n");

@@ -10,8 +10,7 @@ gru_l0: backward: 3 steps in reverse
   mul mul mul mul mul: chain, 1×1×1 workgroups
   matmul: product 16×16, 1×1×1 workgroups
 dweight_hh: product 16×16, 2×1×1 workgroups
-dbias_hh: sum over rows, 1×1×1 workgroups
-dbias_ih: sum over rows, 1×1×1 workgroups
+dbias_hh + dbias_ih: 2 together: sum over rows, 2×1×1 workgroups
 dweight_ih: product 16×16, 2×1×1 workgroups
 result 0: copy: chain, 2×1×1 workgroups
 result 1: copy: chain, 2×1×1 workgroups
@@ -21,21 +20,22 @@ result 1: copy: chain, 2×1×1 workgroups
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
 @group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
+const own = 0u;
 
 var<workgroup> tileA: array<vec4<f32>, 128>;
 var<workgroup> tileB: array<vec4<f32>, 128>;
 fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].y || depth >= p[2].w) { return 0.0; }
-  return temporaries[base + side * p[0].z + depth];
+  if (side >= p[own + 2u].y || depth >= p[own + 2u].w) { return 0.0; }
+  return temporaries[base + side * p[own + 0u].z + depth];
 }
 fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].z || depth >= p[2].w) { return 0.0; }
-  return variables[base + side * p[1].y + depth];
+  if (side >= p[own + 2u].z || depth >= p[own + 2u].w) { return 0.0; }
+  return variables[base + side * p[own + 1u].y + depth];
 }
 fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
-  if (row >= p[2].y) { return; }
-  let first = base + (part * p[2].y + row) * p[2].x + column;
-  for (var i = 0u; i < min(4u, max(p[2].z, column) - column); i++) {
+  if (row >= p[own + 2u].y) { return; }
+  let first = base + (part * p[own + 2u].y + row) * p[own + 2u].x + column;
+  for (var i = 0u; i < min(4u, max(p[own + 2u].z, column) - column); i++) {
     let place = first + i;
     temporaries[place] = values[i];
   }
@@ -48,18 +48,18 @@ fn main(
 ) {
   let group = groupId.x + groupId.y * groups.x;
   let t = now.x;
-  let at0 = p[0].x + t * p[0].y;
-  let at1 = p[0].w + t * p[1].x;
-  let at2 = p[1].z + t * p[1].w;
-  let n0 = (group % p[3].x) * 16u;
-  let m0 = ((group / p[3].x) % p[3].y) * 16u;
-  let part = group / (p[3].x * p[3].y);
-  if (part >= p[3].z) { return; }
+  let at0 = p[own + 0u].x + t * p[own + 0u].y;
+  let at1 = p[own + 0u].w + t * p[own + 1u].x;
+  let at2 = p[own + 1u].z + t * p[own + 1u].w;
+  let n0 = (group % p[own + 3u].x) * 16u;
+  let m0 = ((group / p[own + 3u].x) % p[own + 3u].y) * 16u;
+  let part = group / (p[own + 3u].x * p[own + 3u].y);
+  if (part >= p[own + 3u].z) { return; }
   let x = lane % 4u;
   let y = (lane / 4u) * 1u;
   var c0_0 = vec4<f32>(0.0);
-  let last = min((part + 1u) * p[3].w, p[2].w);
-  for (var k0 = part * p[4].x; k0 < last; k0 += 32u) {
+  let last = min((part + 1u) * p[own + 3u].w, p[own + 2u].w);
+  for (var k0 = part * p[own + 4u].x; k0 < last; k0 += 32u) {
     for (var l = lane; l < 128u; l += 64u) {
       let j = l;
       let side = m0 + (j / 32u) * 4u;
@@ -88,6 +88,7 @@ fn main(
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
 @group(0) @binding(3) var<uniform> p: array<vec4<u32>, 13>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
+const own = 0u;
 fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 fn power2(k: i32) -> f32 { return bitcast<f32>(u32(k + 127) << 23u); }
 fn remainder(x: f32, n: f32) -> f32 { return (x - n * 0.693359375f) - n * (-0.00021219444170128554f); }
@@ -122,35 +123,35 @@ fn main(
 ) {
   let group = groupId.x + groupId.y * groups.x;
   let t = now.x;
-  let at0 = p[0].y + t * p[0].z;
-  let at1 = p[1].x + t * p[1].y;
-  let at2 = p[1].w + t * p[2].x;
-  let at3 = p[2].z + t * p[2].w;
-  let at4 = p[3].y + t * p[3].z;
-  let at5 = p[4].x + t * p[4].y;
-  let at6 = p[4].w + t * p[5].x;
-  let at7 = p[5].z + t * p[5].w;
-  let at8 = p[6].y + t * p[6].z;
-  let at9 = p[7].x + t * p[7].y;
-  let at10 = p[7].w + t * p[8].x;
-  let at11 = p[8].z + t * p[8].w;
-  let at12 = p[9].y + t * p[9].z;
-  let at13 = p[10].x + t * p[10].y;
-  let at14 = p[10].w + t * p[11].x;
-  let at15 = p[11].z + t * p[11].w;
+  let at0 = p[own + 0u].y + t * p[own + 0u].z;
+  let at1 = p[own + 1u].x + t * p[own + 1u].y;
+  let at2 = p[own + 1u].w + t * p[own + 2u].x;
+  let at3 = p[own + 2u].z + t * p[own + 2u].w;
+  let at4 = p[own + 3u].y + t * p[own + 3u].z;
+  let at5 = p[own + 4u].x + t * p[own + 4u].y;
+  let at6 = p[own + 4u].w + t * p[own + 5u].x;
+  let at7 = p[own + 5u].z + t * p[own + 5u].w;
+  let at8 = p[own + 6u].y + t * p[own + 6u].z;
+  let at9 = p[own + 7u].x + t * p[own + 7u].y;
+  let at10 = p[own + 7u].w + t * p[own + 8u].x;
+  let at11 = p[own + 8u].z + t * p[own + 8u].w;
+  let at12 = p[own + 9u].y + t * p[own + 9u].z;
+  let at13 = p[own + 10u].x + t * p[own + 10u].y;
+  let at14 = p[own + 10u].w + t * p[own + 11u].x;
+  let at15 = p[own + 11u].z + t * p[own + 11u].w;
   let i = group * 64u + lane;
-  if (i >= p[0].x) { return; }
-  let r = i / p[12].y;
-  let c = i % p[12].y;
-  let x0 = temporaries[at0 + r * p[0].w + c];
+  if (i >= p[own + 0u].x) { return; }
+  let r = i / p[own + 12u].y;
+  let c = i % p[own + 12u].y;
+  let x0 = temporaries[at0 + r * p[own + 0u].w + c];
   let x1 = variables[at1 + c];
-  let x2 = temporaries[at2 + r * p[2].y + c];
-  let x3 = temporaries[at3 + r * p[3].x + c];
+  let x2 = temporaries[at2 + r * p[own + 2u].y + c];
+  let x3 = temporaries[at3 + r * p[own + 3u].x + c];
   let x4 = temporaries[at4 + c];
-  let x5 = temporaries[at5 + r * p[4].z + c];
-  let x6 = temporaries[at6 + r * p[5].y + c];
+  let x5 = temporaries[at5 + r * p[own + 4u].z + c];
+  let x6 = temporaries[at6 + r * p[own + 5u].y + c];
   let x7 = temporaries[at7 + c];
-  let x8 = temporaries[at8 + r * p[6].w + c];
+  let x8 = temporaries[at8 + r * p[own + 6u].w + c];
   let x9 = variables[at9 + c];
   let x10 = temporaries[at10 + i];
   let x11 = x0 + x1;
@@ -169,10 +170,10 @@ fn main(
   let x24 = x23 * x21;
   let x25 = x14 * x10;
   let x26 = x24 + x25;
-  temporaries[at11 + r * p[9].x + c] = x11;
-  temporaries[at12 + r * p[9].w + c] = x14;
-  temporaries[at13 + r * p[10].z + c] = x17;
-  temporaries[at14 + r * p[11].y + c] = x21;
+  temporaries[at11 + r * p[own + 9u].x + c] = x11;
+  temporaries[at12 + r * p[own + 9u].w + c] = x14;
+  temporaries[at13 + r * p[own + 10u].z + c] = x17;
+  temporaries[at14 + r * p[own + 11u].y + c] = x21;
   temporaries[at15 + i] = x26;
 }
 
@@ -180,6 +181,7 @@ fn main(
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
 @group(0) @binding(3) var<uniform> p: array<vec4<u32>, 11>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
+const own = 0u;
 
 
 @compute @workgroup_size(64)
@@ -190,30 +192,30 @@ fn main(
 ) {
   let group = groupId.x + groupId.y * groups.x;
   let t = now.x;
-  let at0 = p[0].y + t * p[0].z;
-  let at1 = p[1].x + t * p[1].y;
-  let at2 = p[1].w + t * p[2].x;
-  let at3 = p[2].z + t * p[2].w;
-  let at4 = p[3].y + t * p[3].z;
-  let at5 = p[4].x + t * p[4].y;
-  let at6 = p[4].w + t * p[5].x;
-  let at7 = p[5].z + t * p[5].w;
-  let at8 = p[6].y + t * p[6].z;
-  let at9 = p[7].x + t * p[7].y;
-  let at10 = p[7].w + t * p[8].x;
-  let at11 = p[8].z + t * p[8].w;
-  let at12 = p[9].y + t * p[9].z;
-  let at13 = p[10].x + t * p[10].y;
+  let at0 = p[own + 0u].y + t * p[own + 0u].z;
+  let at1 = p[own + 1u].x + t * p[own + 1u].y;
+  let at2 = p[own + 1u].w + t * p[own + 2u].x;
+  let at3 = p[own + 2u].z + t * p[own + 2u].w;
+  let at4 = p[own + 3u].y + t * p[own + 3u].z;
+  let at5 = p[own + 4u].x + t * p[own + 4u].y;
+  let at6 = p[own + 4u].w + t * p[own + 5u].x;
+  let at7 = p[own + 5u].z + t * p[own + 5u].w;
+  let at8 = p[own + 6u].y + t * p[own + 6u].z;
+  let at9 = p[own + 7u].x + t * p[own + 7u].y;
+  let at10 = p[own + 7u].w + t * p[own + 8u].x;
+  let at11 = p[own + 8u].z + t * p[own + 8u].w;
+  let at12 = p[own + 9u].y + t * p[own + 9u].z;
+  let at13 = p[own + 10u].x + t * p[own + 10u].y;
   let i = group * 64u + lane;
-  if (i >= p[0].x) { return; }
-  let r = i / p[10].w;
-  let c = i % p[10].w;
+  if (i >= p[own + 0u].x) { return; }
+  let r = i / p[own + 10u].w;
+  let c = i % p[own + 10u].w;
   let x0 = temporaries[at0 + i];
-  let x1 = temporaries[at1 + r * p[1].z + c];
-  let x2 = temporaries[at2 + r * p[2].y + c];
-  let x3 = temporaries[at3 + r * p[3].x + c];
-  let x4 = temporaries[at4 + r * p[3].w + c];
-  let x5 = temporaries[at5 + r * p[4].z + c];
+  let x1 = temporaries[at1 + r * p[own + 1u].z + c];
+  let x2 = temporaries[at2 + r * p[own + 2u].y + c];
+  let x3 = temporaries[at3 + r * p[own + 3u].x + c];
+  let x4 = temporaries[at4 + r * p[own + 3u].w + c];
+  let x5 = temporaries[at5 + r * p[own + 4u].z + c];
   let x6 = temporaries[at6 + i];
   let x7 = x0 + x1;
   let x8 = x7 * x2;
@@ -235,12 +237,12 @@ fn main(
   let x24 = x2 * x10;
   let x25 = x23 * x24;
   temporaries[at7 + i] = x8;
-  temporaries[at8 + r * p[6].w + c] = x14;
-  temporaries[at9 + r * p[7].z + c] = x15;
-  temporaries[at10 + r * p[8].y + c] = x19;
-  temporaries[at11 + r * p[9].x + c] = x25;
-  temporaries[at12 + r * p[9].w + c] = x19;
-  temporaries[at13 + r * p[10].z + c] = x25;
+  temporaries[at8 + r * p[own + 6u].w + c] = x14;
+  temporaries[at9 + r * p[own + 7u].z + c] = x15;
+  temporaries[at10 + r * p[own + 8u].y + c] = x19;
+  temporaries[at11 + r * p[own + 9u].x + c] = x25;
+  temporaries[at12 + r * p[own + 9u].w + c] = x19;
+  temporaries[at13 + r * p[own + 10u].z + c] = x25;
 }
 
 // matmul
@@ -248,21 +250,22 @@ fn main(
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
 @group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
+const own = 0u;
 
 var<workgroup> tileA: array<vec4<f32>, 128>;
 var<workgroup> tileB: array<vec4<f32>, 128>;
 fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].y || depth >= p[2].w) { return 0.0; }
-  return temporaries[base + side * p[0].z + depth];
+  if (side >= p[own + 2u].y || depth >= p[own + 2u].w) { return 0.0; }
+  return temporaries[base + side * p[own + 0u].z + depth];
 }
 fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].z || depth >= p[2].w) { return 0.0; }
-  return variables[base + depth * p[1].y + side];
+  if (side >= p[own + 2u].z || depth >= p[own + 2u].w) { return 0.0; }
+  return variables[base + depth * p[own + 1u].y + side];
 }
 fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
-  if (row >= p[2].y) { return; }
-  let first = base + (part * p[2].y + row) * p[2].x + column;
-  for (var i = 0u; i < min(4u, max(p[2].z, column) - column); i++) {
+  if (row >= p[own + 2u].y) { return; }
+  let first = base + (part * p[own + 2u].y + row) * p[own + 2u].x + column;
+  for (var i = 0u; i < min(4u, max(p[own + 2u].z, column) - column); i++) {
     let place = first + i;
     temporaries[place] = temporaries[place] + values[i];
   }
@@ -275,18 +278,18 @@ fn main(
 ) {
   let group = groupId.x + groupId.y * groups.x;
   let t = now.x;
-  let at0 = p[0].x + t * p[0].y;
-  let at1 = p[0].w + t * p[1].x;
-  let at2 = p[1].z + t * p[1].w;
-  let n0 = (group % p[3].x) * 16u;
-  let m0 = ((group / p[3].x) % p[3].y) * 16u;
-  let part = group / (p[3].x * p[3].y);
-  if (part >= p[3].z) { return; }
+  let at0 = p[own + 0u].x + t * p[own + 0u].y;
+  let at1 = p[own + 0u].w + t * p[own + 1u].x;
+  let at2 = p[own + 1u].z + t * p[own + 1u].w;
+  let n0 = (group % p[own + 3u].x) * 16u;
+  let m0 = ((group / p[own + 3u].x) % p[own + 3u].y) * 16u;
+  let part = group / (p[own + 3u].x * p[own + 3u].y);
+  if (part >= p[own + 3u].z) { return; }
   let x = lane % 4u;
   let y = (lane / 4u) * 1u;
   var c0_0 = vec4<f32>(0.0);
-  let last = min((part + 1u) * p[3].w, p[2].w);
-  for (var k0 = part * p[4].x; k0 < last; k0 += 32u) {
+  let last = min((part + 1u) * p[own + 3u].w, p[own + 2u].w);
+  for (var k0 = part * p[own + 4u].x; k0 < last; k0 += 32u) {
     for (var l = lane; l < 128u; l += 64u) {
       let j = l;
       let side = m0 + (j / 32u) * 4u;

@@ -1,13 +1,11 @@
 l0: matmul: product 16×16, 2×1×1 workgroups
 l0: add add add add: chain, 1×1×1 workgroups
-lstm_l0: initial h: chain, 1×1×1 workgroups
-lstm_l0: initial c: chain, 1×1×1 workgroups
+lstm_l0: initial h + lstm_l0: initial c: 2 together: chain, 2×1×1 workgroups
 lstm_l0: 3 steps
   l0: matmul: product 16×16, 2×1×1 workgroups
   l0: o f i g c' tanh h': chain, 1×1×1 workgroups
 add: chain, 2×1×1 workgroups
-lstm_l0: backward: initial dh: chain, 1×1×1 workgroups
-lstm_l0: backward: initial dc: chain, 1×1×1 workgroups
+lstm_l0: backward: initial dh + lstm_l0: backward: initial dc: 2 together: chain, 2×1×1 workgroups
 lstm_l0: backward: 3 steps in reverse
   mul mul dc mul mul: chain, 1×1×1 workgroups
   dh: product 16×16, 1×1×1 workgroups
@@ -23,21 +21,22 @@ result 5: copy: chain, 1×1×1 workgroups
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
 @group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
+const own = 0u;
 
 var<workgroup> tileA: array<vec4<f32>, 128>;
 var<workgroup> tileB: array<vec4<f32>, 128>;
 fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].y || depth >= p[2].w) { return 0.0; }
-  return temporaries[base + side * p[0].z + depth];
+  if (side >= p[own + 2u].y || depth >= p[own + 2u].w) { return 0.0; }
+  return temporaries[base + side * p[own + 0u].z + depth];
 }
 fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].z || depth >= p[2].w) { return 0.0; }
-  return variables[base + side * p[1].y + depth];
+  if (side >= p[own + 2u].z || depth >= p[own + 2u].w) { return 0.0; }
+  return variables[base + side * p[own + 1u].y + depth];
 }
 fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
-  if (row >= p[2].y) { return; }
-  let first = base + (part * p[2].y + row) * p[2].x + column;
-  for (var i = 0u; i < min(4u, max(p[2].z, column) - column); i++) {
+  if (row >= p[own + 2u].y) { return; }
+  let first = base + (part * p[own + 2u].y + row) * p[own + 2u].x + column;
+  for (var i = 0u; i < min(4u, max(p[own + 2u].z, column) - column); i++) {
     let place = first + i;
     temporaries[place] = values[i];
   }
@@ -50,18 +49,18 @@ fn main(
 ) {
   let group = groupId.x + groupId.y * groups.x;
   let t = now.x;
-  let at0 = p[0].x + t * p[0].y;
-  let at1 = p[0].w + t * p[1].x;
-  let at2 = p[1].z + t * p[1].w;
-  let n0 = (group % p[3].x) * 16u;
-  let m0 = ((group / p[3].x) % p[3].y) * 16u;
-  let part = group / (p[3].x * p[3].y);
-  if (part >= p[3].z) { return; }
+  let at0 = p[own + 0u].x + t * p[own + 0u].y;
+  let at1 = p[own + 0u].w + t * p[own + 1u].x;
+  let at2 = p[own + 1u].z + t * p[own + 1u].w;
+  let n0 = (group % p[own + 3u].x) * 16u;
+  let m0 = ((group / p[own + 3u].x) % p[own + 3u].y) * 16u;
+  let part = group / (p[own + 3u].x * p[own + 3u].y);
+  if (part >= p[own + 3u].z) { return; }
   let x = lane % 4u;
   let y = (lane / 4u) * 1u;
   var c0_0 = vec4<f32>(0.0);
-  let last = min((part + 1u) * p[3].w, p[2].w);
-  for (var k0 = part * p[4].x; k0 < last; k0 += 32u) {
+  let last = min((part + 1u) * p[own + 3u].w, p[own + 2u].w);
+  for (var k0 = part * p[own + 4u].x; k0 < last; k0 += 32u) {
     for (var l = lane; l < 128u; l += 64u) {
       let j = l;
       let side = m0 + (j / 32u) * 4u;
@@ -89,6 +88,7 @@ fn main(
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
 @group(0) @binding(3) var<uniform> p: array<vec4<u32>, 16>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
+const own = 0u;
 fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 fn power2(k: i32) -> f32 { return bitcast<f32>(u32(k + 127) << 23u); }
 fn remainder(x: f32, n: f32) -> f32 { return (x - n * 0.693359375f) - n * (-0.00021219444170128554f); }
@@ -123,41 +123,41 @@ fn main(
 ) {
   let group = groupId.x + groupId.y * groups.x;
   let t = now.x;
-  let at0 = p[0].y + t * p[0].z;
-  let at1 = p[1].x + t * p[1].y;
-  let at2 = p[1].w + t * p[2].x;
-  let at3 = p[2].z + t * p[2].w;
-  let at4 = p[3].y + t * p[3].z;
-  let at5 = p[4].x + t * p[4].y;
-  let at6 = p[4].w + t * p[5].x;
-  let at7 = p[5].z + t * p[5].w;
-  let at8 = p[6].y + t * p[6].z;
-  let at9 = p[7].x + t * p[7].y;
-  let at10 = p[7].w + t * p[8].x;
-  let at11 = p[8].z + t * p[8].w;
-  let at12 = p[9].y + t * p[9].z;
-  let at13 = p[10].x + t * p[10].y;
-  let at14 = p[10].w + t * p[11].x;
-  let at15 = p[11].z + t * p[11].w;
-  let at16 = p[12].y + t * p[12].z;
-  let at17 = p[13].x + t * p[13].y;
-  let at18 = p[13].w + t * p[14].x;
-  let at19 = p[14].z + t * p[14].w;
+  let at0 = p[own + 0u].y + t * p[own + 0u].z;
+  let at1 = p[own + 1u].x + t * p[own + 1u].y;
+  let at2 = p[own + 1u].w + t * p[own + 2u].x;
+  let at3 = p[own + 2u].z + t * p[own + 2u].w;
+  let at4 = p[own + 3u].y + t * p[own + 3u].z;
+  let at5 = p[own + 4u].x + t * p[own + 4u].y;
+  let at6 = p[own + 4u].w + t * p[own + 5u].x;
+  let at7 = p[own + 5u].z + t * p[own + 5u].w;
+  let at8 = p[own + 6u].y + t * p[own + 6u].z;
+  let at9 = p[own + 7u].x + t * p[own + 7u].y;
+  let at10 = p[own + 7u].w + t * p[own + 8u].x;
+  let at11 = p[own + 8u].z + t * p[own + 8u].w;
+  let at12 = p[own + 9u].y + t * p[own + 9u].z;
+  let at13 = p[own + 10u].x + t * p[own + 10u].y;
+  let at14 = p[own + 10u].w + t * p[own + 11u].x;
+  let at15 = p[own + 11u].z + t * p[own + 11u].w;
+  let at16 = p[own + 12u].y + t * p[own + 12u].z;
+  let at17 = p[own + 13u].x + t * p[own + 13u].y;
+  let at18 = p[own + 13u].w + t * p[own + 14u].x;
+  let at19 = p[own + 14u].z + t * p[own + 14u].w;
   let i = group * 64u + lane;
-  if (i >= p[0].x) { return; }
-  let r = i / p[15].y;
-  let c = i % p[15].y;
-  let x0 = temporaries[at0 + r * p[0].w + c];
-  let x1 = temporaries[at1 + r * p[1].z + c];
+  if (i >= p[own + 0u].x) { return; }
+  let r = i / p[own + 15u].y;
+  let c = i % p[own + 15u].y;
+  let x0 = temporaries[at0 + r * p[own + 0u].w + c];
+  let x1 = temporaries[at1 + r * p[own + 1u].z + c];
   let x2 = temporaries[at2 + c];
-  let x3 = temporaries[at3 + r * p[3].x + c];
-  let x4 = temporaries[at4 + r * p[3].w + c];
+  let x3 = temporaries[at3 + r * p[own + 3u].x + c];
+  let x4 = temporaries[at4 + r * p[own + 3u].w + c];
   let x5 = temporaries[at5 + c];
-  let x6 = temporaries[at6 + r * p[5].y + c];
-  let x7 = temporaries[at7 + r * p[6].x + c];
+  let x6 = temporaries[at6 + r * p[own + 5u].y + c];
+  let x7 = temporaries[at7 + r * p[own + 6u].x + c];
   let x8 = temporaries[at8 + c];
-  let x9 = temporaries[at9 + r * p[7].z + c];
-  let x10 = temporaries[at10 + r * p[8].y + c];
+  let x9 = temporaries[at9 + r * p[own + 7u].z + c];
+  let x10 = temporaries[at10 + r * p[own + 8u].y + c];
   let x11 = temporaries[at11 + c];
   let x12 = temporaries[at12 + i];
   let x13 = x0 + x1;
@@ -177,10 +177,10 @@ fn main(
   let x27 = x25 + x26;
   let x28 = hyperbolicTangent(x27);
   let x29 = x15 * x28;
-  temporaries[at13 + r * p[10].z + c] = x15;
-  temporaries[at14 + r * p[11].y + c] = x18;
-  temporaries[at15 + r * p[12].x + c] = x21;
-  temporaries[at16 + r * p[12].w + c] = x24;
+  temporaries[at13 + r * p[own + 10u].z + c] = x15;
+  temporaries[at14 + r * p[own + 11u].y + c] = x18;
+  temporaries[at15 + r * p[own + 12u].x + c] = x21;
+  temporaries[at16 + r * p[own + 12u].w + c] = x24;
   temporaries[at17 + i] = x27;
   temporaries[at18 + i] = x28;
   temporaries[at19 + i] = x29;
@@ -190,6 +190,7 @@ fn main(
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
 @group(0) @binding(3) var<uniform> p: array<vec4<u32>, 11>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
+const own = 0u;
 
 
 @compute @workgroup_size(64)
@@ -200,32 +201,32 @@ fn main(
 ) {
   let group = groupId.x + groupId.y * groups.x;
   let t = now.x;
-  let at0 = p[0].y + t * p[0].z;
-  let at1 = p[1].x + t * p[1].y;
-  let at2 = p[1].w + t * p[2].x;
-  let at3 = p[2].z + t * p[2].w;
-  let at4 = p[3].y + t * p[3].z;
-  let at5 = p[4].x + t * p[4].y;
-  let at6 = p[4].w + t * p[5].x;
-  let at7 = p[5].z + t * p[5].w;
-  let at8 = p[6].y + t * p[6].z;
-  let at9 = p[7].x + t * p[7].y;
-  let at10 = p[7].w + t * p[8].x;
-  let at11 = p[8].z + t * p[8].w;
-  let at12 = p[9].y + t * p[9].z;
-  let at13 = p[10].x + t * p[10].y;
+  let at0 = p[own + 0u].y + t * p[own + 0u].z;
+  let at1 = p[own + 1u].x + t * p[own + 1u].y;
+  let at2 = p[own + 1u].w + t * p[own + 2u].x;
+  let at3 = p[own + 2u].z + t * p[own + 2u].w;
+  let at4 = p[own + 3u].y + t * p[own + 3u].z;
+  let at5 = p[own + 4u].x + t * p[own + 4u].y;
+  let at6 = p[own + 4u].w + t * p[own + 5u].x;
+  let at7 = p[own + 5u].z + t * p[own + 5u].w;
+  let at8 = p[own + 6u].y + t * p[own + 6u].z;
+  let at9 = p[own + 7u].x + t * p[own + 7u].y;
+  let at10 = p[own + 7u].w + t * p[own + 8u].x;
+  let at11 = p[own + 8u].z + t * p[own + 8u].w;
+  let at12 = p[own + 9u].y + t * p[own + 9u].z;
+  let at13 = p[own + 10u].x + t * p[own + 10u].y;
   let i = group * 64u + lane;
-  if (i >= p[0].x) { return; }
-  let r = i / p[10].w;
-  let c = i % p[10].w;
+  if (i >= p[own + 0u].x) { return; }
+  let r = i / p[own + 10u].w;
+  let c = i % p[own + 10u].w;
   let x0 = temporaries[at0 + i];
   let x1 = temporaries[at1 + i];
   let x2 = temporaries[at2 + i];
-  let x3 = temporaries[at3 + r * p[3].x + c];
+  let x3 = temporaries[at3 + r * p[own + 3u].x + c];
   let x4 = temporaries[at4 + i];
-  let x5 = temporaries[at5 + r * p[4].z + c];
-  let x6 = temporaries[at6 + r * p[5].y + c];
-  let x7 = temporaries[at7 + r * p[6].x + c];
+  let x5 = temporaries[at5 + r * p[own + 4u].z + c];
+  let x6 = temporaries[at6 + r * p[own + 5u].y + c];
+  let x7 = temporaries[at7 + r * p[own + 6u].x + c];
   let x8 = temporaries[at8 + i];
   let x9 = x1 + x2;
   let x10 = x9 * x3;
@@ -251,11 +252,11 @@ fn main(
   let x30 = x11 - x3;
   let x31 = x3 * x30;
   let x32 = x29 * x31;
-  temporaries[at9 + r * p[7].z + c] = x19;
-  temporaries[at10 + r * p[8].y + c] = x23;
+  temporaries[at9 + r * p[own + 7u].z + c] = x19;
+  temporaries[at10 + r * p[own + 8u].y + c] = x23;
   temporaries[at11 + i] = x24;
-  temporaries[at12 + r * p[9].w + c] = x28;
-  temporaries[at13 + r * p[10].z + c] = x32;
+  temporaries[at12 + r * p[own + 9u].w + c] = x28;
+  temporaries[at13 + r * p[own + 10u].z + c] = x32;
 }
 
 // dh
@@ -263,21 +264,22 @@ fn main(
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
 @group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
+const own = 0u;
 
 var<workgroup> tileA: array<vec4<f32>, 128>;
 var<workgroup> tileB: array<vec4<f32>, 128>;
 fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].y || depth >= p[2].w) { return 0.0; }
-  return temporaries[base + side * p[0].z + depth];
+  if (side >= p[own + 2u].y || depth >= p[own + 2u].w) { return 0.0; }
+  return temporaries[base + side * p[own + 0u].z + depth];
 }
 fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].z || depth >= p[2].w) { return 0.0; }
-  return variables[base + depth * p[1].y + side];
+  if (side >= p[own + 2u].z || depth >= p[own + 2u].w) { return 0.0; }
+  return variables[base + depth * p[own + 1u].y + side];
 }
 fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
-  if (row >= p[2].y) { return; }
-  let first = base + (part * p[2].y + row) * p[2].x + column;
-  for (var i = 0u; i < min(4u, max(p[2].z, column) - column); i++) {
+  if (row >= p[own + 2u].y) { return; }
+  let first = base + (part * p[own + 2u].y + row) * p[own + 2u].x + column;
+  for (var i = 0u; i < min(4u, max(p[own + 2u].z, column) - column); i++) {
     let place = first + i;
     temporaries[place] = values[i];
   }
@@ -290,18 +292,18 @@ fn main(
 ) {
   let group = groupId.x + groupId.y * groups.x;
   let t = now.x;
-  let at0 = p[0].x + t * p[0].y;
-  let at1 = p[0].w + t * p[1].x;
-  let at2 = p[1].z + t * p[1].w;
-  let n0 = (group % p[3].x) * 16u;
-  let m0 = ((group / p[3].x) % p[3].y) * 16u;
-  let part = group / (p[3].x * p[3].y);
-  if (part >= p[3].z) { return; }
+  let at0 = p[own + 0u].x + t * p[own + 0u].y;
+  let at1 = p[own + 0u].w + t * p[own + 1u].x;
+  let at2 = p[own + 1u].z + t * p[own + 1u].w;
+  let n0 = (group % p[own + 3u].x) * 16u;
+  let m0 = ((group / p[own + 3u].x) % p[own + 3u].y) * 16u;
+  let part = group / (p[own + 3u].x * p[own + 3u].y);
+  if (part >= p[own + 3u].z) { return; }
   let x = lane % 4u;
   let y = (lane / 4u) * 1u;
   var c0_0 = vec4<f32>(0.0);
-  let last = min((part + 1u) * p[3].w, p[2].w);
-  for (var k0 = part * p[4].x; k0 < last; k0 += 32u) {
+  let last = min((part + 1u) * p[own + 3u].w, p[own + 2u].w);
+  for (var k0 = part * p[own + 4u].x; k0 < last; k0 += 32u) {
     for (var l = lane; l < 128u; l += 64u) {
       let j = l;
       let side = m0 + (j / 32u) * 4u;

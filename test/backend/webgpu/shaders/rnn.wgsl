@@ -21,21 +21,22 @@ result 5: copy: chain, 1×1×1 workgroups
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
 @group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
+const own = 0u;
 
 var<workgroup> tileA: array<vec4<f32>, 128>;
 var<workgroup> tileB: array<vec4<f32>, 128>;
 fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].y || depth >= p[2].w) { return 0.0; }
-  return temporaries[base + side * p[0].z + depth];
+  if (side >= p[own + 2u].y || depth >= p[own + 2u].w) { return 0.0; }
+  return temporaries[base + side * p[own + 0u].z + depth];
 }
 fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].z || depth >= p[2].w) { return 0.0; }
-  return variables[base + side * p[1].y + depth];
+  if (side >= p[own + 2u].z || depth >= p[own + 2u].w) { return 0.0; }
+  return variables[base + side * p[own + 1u].y + depth];
 }
 fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
-  if (row >= p[2].y) { return; }
-  let first = base + (part * p[2].y + row) * p[2].x + column;
-  for (var i = 0u; i < min(4u, max(p[2].z, column) - column); i++) {
+  if (row >= p[own + 2u].y) { return; }
+  let first = base + (part * p[own + 2u].y + row) * p[own + 2u].x + column;
+  for (var i = 0u; i < min(4u, max(p[own + 2u].z, column) - column); i++) {
     let place = first + i;
     temporaries[place] = values[i];
   }
@@ -48,18 +49,18 @@ fn main(
 ) {
   let group = groupId.x + groupId.y * groups.x;
   let t = now.x;
-  let at0 = p[0].x + t * p[0].y;
-  let at1 = p[0].w + t * p[1].x;
-  let at2 = p[1].z + t * p[1].w;
-  let n0 = (group % p[3].x) * 16u;
-  let m0 = ((group / p[3].x) % p[3].y) * 16u;
-  let part = group / (p[3].x * p[3].y);
-  if (part >= p[3].z) { return; }
+  let at0 = p[own + 0u].x + t * p[own + 0u].y;
+  let at1 = p[own + 0u].w + t * p[own + 1u].x;
+  let at2 = p[own + 1u].z + t * p[own + 1u].w;
+  let n0 = (group % p[own + 3u].x) * 16u;
+  let m0 = ((group / p[own + 3u].x) % p[own + 3u].y) * 16u;
+  let part = group / (p[own + 3u].x * p[own + 3u].y);
+  if (part >= p[own + 3u].z) { return; }
   let x = lane % 4u;
   let y = (lane / 4u) * 1u;
   var c0_0 = vec4<f32>(0.0);
-  let last = min((part + 1u) * p[3].w, p[2].w);
-  for (var k0 = part * p[4].x; k0 < last; k0 += 32u) {
+  let last = min((part + 1u) * p[own + 3u].w, p[own + 2u].w);
+  for (var k0 = part * p[own + 4u].x; k0 < last; k0 += 32u) {
     for (var l = lane; l < 128u; l += 64u) {
       let j = l;
       let side = m0 + (j / 32u) * 4u;
@@ -87,6 +88,7 @@ fn main(
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
 @group(0) @binding(3) var<uniform> p: array<vec4<u32>, 4>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
+const own = 0u;
 fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 fn power2(k: i32) -> f32 { return bitcast<f32>(u32(k + 127) << 23u); }
 fn remainder(x: f32, n: f32) -> f32 { return (x - n * 0.693359375f) - n * (-0.00021219444170128554f); }
@@ -108,14 +110,14 @@ fn main(
 ) {
   let group = groupId.x + groupId.y * groups.x;
   let t = now.x;
-  let at0 = p[0].y + t * p[0].z;
-  let at1 = p[1].x + t * p[1].y;
-  let at2 = p[1].w + t * p[2].x;
-  let at3 = p[2].z + t * p[2].w;
+  let at0 = p[own + 0u].y + t * p[own + 0u].z;
+  let at1 = p[own + 1u].x + t * p[own + 1u].y;
+  let at2 = p[own + 1u].w + t * p[own + 2u].x;
+  let at3 = p[own + 2u].z + t * p[own + 2u].w;
   let i = group * 64u + lane;
-  if (i >= p[0].x) { return; }
-  let r = i / p[3].y;
-  let c = i % p[3].y;
+  if (i >= p[own + 0u].x) { return; }
+  let r = i / p[own + 3u].y;
+  let c = i % p[own + 3u].y;
   let x0 = temporaries[at0 + i];
   let x1 = temporaries[at1 + i];
   let x2 = temporaries[at2 + c];
@@ -129,6 +131,7 @@ fn main(
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
 @group(0) @binding(3) var<uniform> p: array<vec4<u32>, 4>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
+const own = 0u;
 
 
 @compute @workgroup_size(64)
@@ -139,12 +142,12 @@ fn main(
 ) {
   let group = groupId.x + groupId.y * groups.x;
   let t = now.x;
-  let at0 = p[0].y + t * p[0].z;
-  let at1 = p[1].x + t * p[1].y;
-  let at2 = p[1].w + t * p[2].x;
-  let at3 = p[2].z + t * p[2].w;
+  let at0 = p[own + 0u].y + t * p[own + 0u].z;
+  let at1 = p[own + 1u].x + t * p[own + 1u].y;
+  let at2 = p[own + 1u].w + t * p[own + 2u].x;
+  let at3 = p[own + 2u].z + t * p[own + 2u].w;
   let i = group * 64u + lane;
-  if (i >= p[0].x) { return; }
+  if (i >= p[own + 0u].x) { return; }
   
   let x0 = temporaries[at0 + i];
   let x1 = temporaries[at1 + i];
@@ -162,21 +165,22 @@ fn main(
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
 @group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
+const own = 0u;
 
 var<workgroup> tileA: array<vec4<f32>, 128>;
 var<workgroup> tileB: array<vec4<f32>, 128>;
 fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].y || depth >= p[2].w) { return 0.0; }
-  return temporaries[base + side * p[0].z + depth];
+  if (side >= p[own + 2u].y || depth >= p[own + 2u].w) { return 0.0; }
+  return temporaries[base + side * p[own + 0u].z + depth];
 }
 fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].z || depth >= p[2].w) { return 0.0; }
-  return variables[base + depth * p[1].y + side];
+  if (side >= p[own + 2u].z || depth >= p[own + 2u].w) { return 0.0; }
+  return variables[base + depth * p[own + 1u].y + side];
 }
 fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
-  if (row >= p[2].y) { return; }
-  let first = base + (part * p[2].y + row) * p[2].x + column;
-  for (var i = 0u; i < min(4u, max(p[2].z, column) - column); i++) {
+  if (row >= p[own + 2u].y) { return; }
+  let first = base + (part * p[own + 2u].y + row) * p[own + 2u].x + column;
+  for (var i = 0u; i < min(4u, max(p[own + 2u].z, column) - column); i++) {
     let place = first + i;
     temporaries[place] = values[i];
   }
@@ -189,18 +193,18 @@ fn main(
 ) {
   let group = groupId.x + groupId.y * groups.x;
   let t = now.x;
-  let at0 = p[0].x + t * p[0].y;
-  let at1 = p[0].w + t * p[1].x;
-  let at2 = p[1].z + t * p[1].w;
-  let n0 = (group % p[3].x) * 16u;
-  let m0 = ((group / p[3].x) % p[3].y) * 16u;
-  let part = group / (p[3].x * p[3].y);
-  if (part >= p[3].z) { return; }
+  let at0 = p[own + 0u].x + t * p[own + 0u].y;
+  let at1 = p[own + 0u].w + t * p[own + 1u].x;
+  let at2 = p[own + 1u].z + t * p[own + 1u].w;
+  let n0 = (group % p[own + 3u].x) * 16u;
+  let m0 = ((group / p[own + 3u].x) % p[own + 3u].y) * 16u;
+  let part = group / (p[own + 3u].x * p[own + 3u].y);
+  if (part >= p[own + 3u].z) { return; }
   let x = lane % 4u;
   let y = (lane / 4u) * 1u;
   var c0_0 = vec4<f32>(0.0);
-  let last = min((part + 1u) * p[3].w, p[2].w);
-  for (var k0 = part * p[4].x; k0 < last; k0 += 32u) {
+  let last = min((part + 1u) * p[own + 3u].w, p[own + 2u].w);
+  for (var k0 = part * p[own + 4u].x; k0 < last; k0 += 32u) {
     for (var l = lane; l < 128u; l += 64u) {
       let j = l;
       let side = m0 + (j / 32u) * 4u;
