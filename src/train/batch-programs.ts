@@ -1,7 +1,7 @@
 /** The programs that a trainer needs for the shapes of its data, each compiled once: whole batches, or windows in segments. */
 import type { Session } from "../backend/contract.js";
 import type { Variable } from "../graph/variable.js";
-import { type BatchProgram, checkTargets, wholeBatch } from "./batches.js";
+import { type BatchProgram, checkData, wholeBatch } from "./batches.js";
 import type { BatchSource } from "./data.js";
 import type { Loss } from "./loss.js";
 import { type TrainingStep, trainingStep, validationStep, type Window } from "./programs.js";
@@ -38,7 +38,7 @@ export function createBatchPrograms(session: Session, options: BatchProgramsOpti
     return fresh as Promise<P>;
   };
   const whole = (source: BatchSource, step: TrainingStep): Promise<BatchProgram> => {
-    checkTargets(source, step.feed.target, loss);
+    checkData(source, step.feed.target, loss);
     return wholeBatch(session, source, step, variables.loss);
   };
   /** Steps of a segment; undefined where the batch is not cut. */

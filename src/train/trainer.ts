@@ -4,7 +4,7 @@
  */
 import { type BackendName, backendNamed, type Threads } from "../backend/choose.js";
 import type { Backend, Memory } from "../backend/contract.js";
-import { UserError } from "../errors.js";
+import { checkAboveZero, checkCount, UserError } from "../errors.js";
 import { randomKey } from "../graph/random.js";
 import { sameShape, sizeOf } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
@@ -118,10 +118,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     "bptt steps back": window.through,
     ...(typeof recompute === "number" ? { "bptt.recompute": recompute } : {}),
   }))
-    if (!Number.isInteger(value) || value < 1)
-      throw new UserError(`${name} must be a whole number of at least 1, not ${value}`);
-  for (const [name, value] of Object.entries(clip))
-    if (!(typeof value === "number" && value > 0)) throw new UserError(`clip.${name} must be above 0, not ${value}`);
+    checkCount(name, value);
+  for (const [name, value] of Object.entries(clip)) checkAboveZero(`clip.${name}`, value);
 
   if (typeof options.backend === "object" && options.threads !== undefined)
     throw new UserError("threads are an option of the backend that you made: wasm({ threads })");
