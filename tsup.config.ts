@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { defineConfig, type Options } from "tsup";
 
 /**
@@ -21,6 +22,27 @@ const aleaAsModule: NonNullable<Options["esbuildPlugins"]>[number] = {
   },
 };
 
+/**
+ * What is loaded on demand finds all that training needs in one file: esbuild would cut that by who shares what, into some twenty
+ * files that a page without a bundler loads one by one, and that Vite does not always put together again.
+ */
+const oneCore: NonNullable<Options["esbuildPlugins"]>[number] = {
+  name: "one-core",
+  setup(build) {
+    const core = resolve("src/train/trainer.ts");
+    build.onResolve({ filter: /^\.\.?\// }, async ({ kind, path, resolveDir }) =>
+      kind === "dynamic-import"
+        ? { path: (await build.resolve(path, { kind: "import-statement", resolveDir })).path, namespace: "on-demand" }
+        : undefined,
+    );
+    build.onResolve({ filter: /^core$/, namespace: "on-demand" }, () => ({ path: core }));
+    build.onLoad({ filter: /./, namespace: "on-demand" }, ({ path }) => ({
+      contents: `import * as core from "core"; export * from ${JSON.stringify(path)};`,
+      resolveDir: dirname(path),
+    }));
+  },
+};
+
 export default defineConfig({
   entry: { index: "src/index.ts", node: "src/node.ts", "cli/main": "src/cli/main.ts" },
   format: ["esm"],
@@ -35,6 +57,6 @@ export default defineConfig({
   splitting: true,
   treeshake: true,
   clean: true,
-  esbuildPlugins: [aleaAsModule],
+  esbuildPlugins: [aleaAsModule, oneCore],
   plugins: [{ name: "pure-namespaces", renderChunk: (code) => ({ code: pureNamespaces(code) }) }],
 });

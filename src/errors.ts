@@ -5,3 +5,19 @@
 export class UserError extends Error {
   override name = "UserError";
 }
+
+/** @throws UserError where `value` is no whole number of at least 1 */
+export function checkCount(what: string, value: number): void {
+  if (!Number.isInteger(value) || value < 1)
+    throw new UserError(`${what} must be a whole number of at least 1, not ${value}`);
+}
+
+/** @throws UserError where `value` is no number above 0 */
+export function checkAboveZero(what: string, value: number): void {
+  if (!(typeof value === "number" && value > 0)) throw new UserError(`${what} must be above 0, not ${value}`);
+}
+
+/** @throws UserError where `value` is not at least 0 and below 1 */
+export function checkRate(what: string, value: number): void {
+  if (!(value >= 0 && value < 1)) throw new UserError(`${what} must be at least 0 and below 1, not ${value}`);
+}

@@ -2,7 +2,7 @@
  * A cell: a pure function from input, previous state and parameters to the next state. Everything else (the unrolled network,
  * its derivative, the kernels, the explanation) follows from it.
  */
-import { UserError } from "../errors.js";
+import { checkCount, UserError } from "../errors.js";
 import type { Shape } from "../graph/shape.js";
 import type { Tensor } from "../graph/tensor.js";
 import { pytorchUniform } from "../parameters/initializers.js";
@@ -55,11 +55,7 @@ export function defineCell<S extends string, P extends string>({
   const sizes: Readonly<Record<string, number>> = state;
   const [output] = Object.keys(sizes);
   if (output === undefined) throw new UserError(`cell "${name}": it has no state`);
-  for (const [key, size] of Object.entries(sizes))
-    if (!Number.isInteger(size) || size < 1)
-      throw new UserError(
-        `cell "${name}": state "${key}" must have a whole number of features of at least 1, not ${size}`,
-      );
+  for (const [key, size] of Object.entries(sizes)) checkCount(`cell "${name}": the features of state "${key}"`, size);
   const names = Object.keys(parameters(1));
   for (const key of Object.keys(initial))
     if (!names.includes(key))

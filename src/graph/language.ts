@@ -4,7 +4,7 @@
  *
  * R rows (all leading dimensions), C columns (the last dimension).
  */
-import { UserError } from "../errors.js";
+import { checkRate, UserError } from "../errors.js";
 import { matmul, slice, sumColumns, sumRows, transpose } from "./ops/matrix.js";
 import { gather, oneHotIds, random } from "./ops/rows.js";
 import { columnsOf, rowsOf, type Shape, showShape, withColumns } from "./shape.js";
@@ -152,7 +152,7 @@ export function layerNormalize(x: Tensor, gain?: Tensor, bias?: Tensor, epsilon 
  * depends on the step's seed, the key and the element's place alone.
  */
 export function dropped(x: Tensor, rate: number, seed: Tensor, key: number): Tensor {
-  if (!(rate >= 0 && rate < 1)) throw new UserError(`dropout: the rate must be at least 0 and below 1, not ${rate}`);
+  checkRate("dropout: the rate", rate);
   return rate === 0 ? x : x.mul(dropoutMask(x, rate, seed, key));
 }
 

@@ -4,7 +4,7 @@
  */
 import { UserError } from "../errors.js";
 import type { PointwiseName } from "./pointwise.js";
-import { broadcast, type Shape, showShape } from "./shape.js";
+import { broadcast, type Shape, sameShape } from "./shape.js";
 import type { ElementType, Variable } from "./variable.js";
 
 export type OpName =
@@ -115,6 +115,13 @@ export function inScopeOf<R>(tensor: Tensor, build: () => R): R {
   }
 }
 
+/** The same op on other inputs, under the same scope and name. */
+export function onInputs(tensor: Tensor, inputs: readonly Tensor[], attributes = tensor.attributes): Tensor {
+  const made = inScopeOf(tensor, () => new Tensor(tensor.op, inputs, tensor.shape, attributes, tensor.type));
+  made.name = tensor.name;
+  return made;
+}
+
 type Operand = Tensor | number;
 
 export class Tensor {
@@ -168,9 +175,6 @@ export function constant(value: number, shape: Shape = [1]): Tensor {
   return new Tensor("constant", [], shape, { value });
 }
 
-export const isConstant = (tensor: Tensor, value: number): boolean =>
-  tensor.op === "constant" && tensor.attributes.value === value;
-
 /** Applies a scalar function to each element; numbers among the operands become constants. */
 export function pointwise(name: PointwiseName, ...operands: Operand[]): Tensor {
   const inputs = operands.map((operand) => {
@@ -188,13 +192,9 @@ export function pointwise(name: PointwiseName, ...operands: Operand[]): Tensor {
 /** x·1, x+0 and the like are x itself where the shape stays: derived equations are read by people. */
 function simplified(name: PointwiseName, inputs: readonly Tensor[], shape: Shape): Tensor | undefined {
   const [a, b] = inputs;
-  const whole = (tensor: Tensor): Tensor | undefined =>
-    showShape(tensor.shape) === showShape(shape) ? tensor : undefined;
   if (!a || !b) return undefined;
-  if (name === "mul" && isConstant(b, 1)) return whole(a);
-  if (name === "mul" && isConstant(a, 1)) return whole(b);
-  if ((name === "add" || name === "sub") && isConstant(b, 0)) return whole(a);
-  if (name === "add" && isConstant(a, 0)) return whole(b);
-  if (name === "div" && isConstant(b, 1)) return whole(a);
-  return undefined;
+  const neutral = name === "add" || name === "sub" ? 0 : name === "mul" || name === "div" ? 1 : undefined;
+  const isNeutral = ({ op, attributes }: Tensor): boolean => op === "constant" && attributes.value === neutral;
+  const same = isNeutral(b) ? a : isNeutral(a) && (name === "add" || name === "mul") ? b : undefined;
+  return same && sameShape(same.shape, shape) ? same : undefined;
 }

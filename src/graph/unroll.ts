@@ -7,11 +7,11 @@
  * over time of a weight's gradient, Σ_t x_tᵀ·dy_t, is one matrix product over all T·N rows.
  */
 import { UserError } from "../errors.js";
+import { kept } from "./maps.js";
 import { make } from "./ops/make.js";
 import { expand, matmul, reshape, sumAll, sumRows, transpose } from "./ops/matrix.js";
 import { oneHotIds, scatter } from "./ops/rows.js";
 import { type Partition, partition, varyingTensors } from "./partition.js";
-import { isPointwise } from "./pointwise.js";
 import { columnsOf, rowsOf, type Shape, sameShape, showShape } from "./shape.js";
 import { sweep } from "./sweep.js";
 import {
@@ -21,6 +21,7 @@ import {
   type LoopBody,
   type LoopGradients,
   type LoopOutput,
+  onInputs,
   Tensor,
 } from "./tensor.js";
 
@@ -67,21 +68,19 @@ export function unroll<
         `unroll: input "${key}" of shape ${showShape(input.shape)} does not run over the same ${steps} steps and ${rows} rows as the first`,
       );
   const stateKeys = Object.keys(state);
-  for (const key of stateKeys)
-    if (state[key]!.shape.length !== 2 || state[key]!.shape[0] !== rows)
-      throw new UserError(
-        `unroll: state "${key}" of shape ${showShape(state[key]!.shape)} wants ${rows} rows, as the inputs have`,
-      );
+  for (const [key, { shape }] of Object.entries(state))
+    if (shape.length !== 2 || shape[0] !== rows)
+      throw new UserError(`unroll: state "${key}" of shape ${showShape(shape)} wants ${rows} rows, as the inputs have`);
   let outputKeys: string[] = [];
   const { outputs, finals, parts } = buildLoop({
     name,
     steps,
     reverse,
-    initial: stateKeys.map((key) => state[key]!),
+    initial: Object.values(state),
     stateNames: stateKeys,
     body: (states, at) => {
       const named = Object.fromEntries(Object.entries(inputs).map(([key, input]) => [key, at(input).named(key)])) as X;
-      const result = step(named, Object.fromEntries(stateKeys.map((key, i) => [key, states[i]!])) as S);
+      const result = step(named, byName(stateKeys, states) as S);
       outputKeys = Object.keys(result.outputs ?? {});
       const next = stateKeys.map((key, i) => {
         const tensor = result.state[key];
@@ -96,11 +95,14 @@ export function unroll<
     },
   });
   return {
-    outputs: Object.fromEntries(outputKeys.map((key, i) => [key, outputs[i]!])) as O,
-    state: Object.fromEntries(stateKeys.map((key, i) => [key, finals[i]!])) as S,
+    outputs: byName(outputKeys, outputs) as O,
+    state: byName(stateKeys, finals) as S,
     partition: parts,
   };
 }
+
+const byName = (names: readonly string[], tensors: readonly Tensor[]): Record<string, Tensor> =>
+  Object.fromEntries(names.map((name, i) => [name, tensors[i]!]));
 
 interface LoopOptions {
   readonly name: string;
@@ -138,7 +140,7 @@ function buildLoop({ name, steps, reverse, initial, stateNames, body }: LoopOpti
     let placeholder = stepInputs.get(sequence);
     if (!placeholder) {
       placeholder = new Tensor("stepInput", [], sequence.shape.slice(1), {}, sequence.type);
-      if (sequence.name) placeholder.named(sequence.name);
+      placeholder.name = sequence.name;
       stepInputs.set(sequence, placeholder);
       sequenceBehind.set(placeholder, sequence);
       const ids = oneHotIds.get(sequence);
@@ -167,13 +169,11 @@ function buildLoop({ name, steps, reverse, initial, stateNames, body }: LoopOpti
   // What leaves the loop is made again outside, over all steps at once.
   const rows = rowsOf((states[0] ?? [...stepInputs.values()][0]!).shape);
   const outside = new Map<Tensor, Tensor>();
-  const overTime = (tensor: Tensor): Tensor => {
-    const known = outside.get(tensor) ?? sequenceBehind.get(tensor);
-    if (known) return known;
-    const lifted = parts.inside.has(tensor) || states.includes(tensor) ? loopSequence(clone(tensor)) : lift(tensor);
-    outside.set(tensor, lifted);
-    return lifted;
-  };
+  const overTime = (tensor: Tensor): Tensor =>
+    sequenceBehind.get(tensor) ??
+    kept(outside, tensor, () =>
+      parts.inside.has(tensor) || states.includes(tensor) ? sequenceOf(loop, node, clone(tensor)) : lift(tensor),
+    );
   const lift = (tensor: Tensor): Tensor => {
     if (!traceVaries.has(tensor)) return tensor;
     const inputs = tensor.inputs.map((input) => {
@@ -184,7 +184,8 @@ function buildLoop({ name, steps, reverse, initial, stateNames, body }: LoopOpti
     const { shape, ...rest } = tensor.attributes;
     const attributes: Attributes = shape ? { ...rest, shape: overSteps(shape) } : rest;
     const lifted = inScopeOf(tensor, () => make(tensor.op, inputs, attributes));
-    return tensor.name ? lifted.named(tensor.name) : lifted;
+    lifted.name = tensor.name ?? lifted.name;
+    return lifted;
   };
   const overSteps = (shape: Shape): Shape => [steps, rowsOf(shape), columnsOf(shape)];
 
@@ -192,25 +193,17 @@ function buildLoop({ name, steps, reverse, initial, stateNames, body }: LoopOpti
   const clones = new Map<Tensor, Tensor>();
   const clone = (tensor: Tensor): Tensor => {
     if (!traceVaries.has(tensor) || placeholders.has(tensor)) return tensor;
-    let copy = clones.get(tensor);
-    if (!copy) {
-      if (parts.before.has(tensor)) copy = at(overTime(tensor));
-      else {
-        const inputs = tensor.inputs.map(clone);
-        copy = inputs.every((input, i) => input === tensor.inputs[i])
-          ? tensor
-          : inScopeOf(tensor, () => new Tensor(tensor.op, inputs, tensor.shape, tensor.attributes, tensor.type));
-        if (tensor.name) copy.named(tensor.name);
-      }
-      clones.set(tensor, copy);
-    }
-    return copy;
+    return kept(clones, tensor, () => {
+      if (parts.before.has(tensor)) return at(overTime(tensor));
+      const inputs = tensor.inputs.map(clone);
+      return inputs.every((input, i) => input === tensor.inputs[i]) ? tensor : onInputs(tensor, inputs);
+    });
   };
   const next = traced.next.map(clone);
   const sequences: Tensor[] = [];
-  const kept = [...parts.inside].map(clone);
+  const stay = [...parts.inside].map(clone);
 
-  const used = varyingTensors(new Set([...sequenceBehind.keys(), ...states]), [...next, ...kept]);
+  const used = varyingTensors(new Set([...sequenceBehind.keys(), ...states]), [...next, ...stay]);
   const usedInputs = used.filter((tensor) => tensor.op === "stepInput");
   const varies = new Set([...used, ...states]);
   const captured = [
@@ -236,7 +229,6 @@ function buildLoop({ name, steps, reverse, initial, stateNames, body }: LoopOpti
     [1],
     { loop },
   ).named(name);
-  const loopSequence = (tensor: Tensor): Tensor => sequenceOf(loop, node, tensor);
 
   return {
     outputs: traced.outputs.map((tensor) =>
@@ -251,12 +243,8 @@ function buildLoop({ name, steps, reverse, initial, stateNames, body }: LoopOpti
 const outputsOf = new WeakMap<Tensor, Map<string, Tensor>>();
 
 function loopOutput(node: Tensor, output: LoopOutput, shape: Shape): Tensor {
-  const known = outputsOf.get(node) ?? new Map<string, Tensor>();
-  outputsOf.set(node, known);
-  const key = `${output.kind} ${output.index}`;
-  const tensor = known.get(key) ?? new Tensor("loopOutput", [node], shape, { output });
-  known.set(key, tensor);
-  return tensor;
+  const outputs = kept(outputsOf, node, () => new Map<string, Tensor>());
+  return kept(outputs, `${output.kind} ${output.index}`, () => new Tensor("loopOutput", [node], shape, { output }));
 }
 
 /** The values of a body tensor at every t, [T, R, C]: kept from now on. */
@@ -270,7 +258,7 @@ function sequenceOf(loop: LoopBody, node: Tensor, tensor: Tensor): Tensor {
     rowsOf(tensor.shape),
     columnsOf(tensor.shape),
   ]);
-  if (tensor.name) sequence.name ??= tensor.name;
+  sequence.name ??= tensor.name;
   return sequence;
 }
 
@@ -328,28 +316,17 @@ function forwardValue(
   const known = new Map<Tensor, Tensor>();
   const value = (tensor: Tensor): Tensor => {
     if (!varies.has(tensor)) return tensor;
-    const found = known.get(tensor) ?? recomputed(tensor) ?? partLike(tensor, at(sequenceOf(loop, node, tensor)));
-    known.set(tensor, found);
-    return found;
+    return kept(known, tensor, () => recomputed(tensor) ?? partLike(tensor, at(sequenceOf(loop, node, tensor))));
   };
   const recomputed = (tensor: Tensor): Tensor | undefined => {
-    if (tensor.op === "random")
-      return new Tensor(
-        "random",
-        [tensor.inputs[0]!, dStates[0] ?? value(tensor.inputs[1]!)],
-        tensor.shape,
-        tensor.attributes,
-      );
-    const operands = new Set(tensor.inputs.filter((input) => varies.has(input)));
-    const arithmetic =
-      tensor.op === "expand" ||
-      (["add", "sub", "neg", "less", "lessEqual", "equal"].includes(tensor.op) && operands.size === 1) ||
-      tensor.op === "mul";
-    if (!arithmetic) return undefined;
-    const copy = isPointwise(tensor.op)
-      ? new Tensor(tensor.op, tensor.inputs.map(value), tensor.shape)
-      : make(tensor.op, tensor.inputs.map(value), tensor.attributes);
-    if (tensor.name) copy.named(tensor.name);
+    const { op, inputs, shape, attributes, name } = tensor;
+    const made = (on: Tensor[]): Tensor => new Tensor(op, on, shape, attributes);
+    if (op === "random") return made([inputs[0]!, dStates[0] ?? value(inputs[1]!)]);
+    const operands = new Set(inputs.filter((input) => varies.has(input)));
+    const ofOne = ["add", "sub", "neg", "less", "lessEqual", "equal"];
+    if (!(["expand", "mul"].includes(op) || (ofOne.includes(op) && operands.size === 1))) return undefined;
+    const copy = made(inputs.map(value));
+    copy.name = name;
     return copy;
   };
   return value;
@@ -367,8 +344,12 @@ interface SumOverTime {
 /** Σ_t of a body tensor. Sums and products over rows take all T·N rows at once. */
 function sumOverTime(tensor: Tensor, varies: ReadonlySet<Tensor>, steps: number): SumOverTime {
   const [a, b] = tensor.inputs;
-  const { shape } = tensor.attributes;
-  if (!varies.has(tensor)) return { sequences: [], make: () => tensor.mul(steps) };
+  const { shape, transposeA, transposeB } = tensor.attributes;
+  const of = (sequences: Tensor[], sum: (...overTime: Tensor[]) => Tensor): SumOverTime => ({
+    sequences,
+    make: (overTime) => sum(...sequences.map(overTime)),
+  });
+  if (!varies.has(tensor)) return of([], () => tensor.mul(steps));
   switch (tensor.op) {
     case "add": {
       if (!sameShape(a!.shape, b!.shape)) break;
@@ -380,18 +361,18 @@ function sumOverTime(tensor: Tensor, varies: ReadonlySet<Tensor>, steps: number)
     }
     case "transpose": {
       const inner = sumOverTime(a!, varies, steps);
-      return { sequences: inner.sequences, make: (overTime) => transpose(inner.make(overTime)) };
+      return { ...inner, make: (overTime) => transpose(inner.make(overTime)) };
     }
     case "matmul":
-      if (!tensor.attributes.transposeA || tensor.attributes.transposeB || !varies.has(a!) || !varies.has(b!)) break;
-      return { sequences: [a!, b!], make: (overTime) => matmul(overTime(a!), overTime(b!), { transposeA: true }) };
+      if (!transposeA || transposeB || !varies.has(a!) || !varies.has(b!)) break;
+      return of([a!, b!], (x, y) => matmul(x!, y!, { transposeA }));
     case "sumRows":
-      return { sequences: [a!], make: (overTime) => sumRows(overTime(a!), shape) };
+      return of([a!], (x) => sumRows(x!, shape));
     case "sumAll":
-      return { sequences: [a!], make: (overTime) => sumAll(overTime(a!)) };
+      return of([a!], (x) => sumAll(x!));
     case "scatter":
       if (!varies.has(b!)) break;
-      return { sequences: [a!, b!], make: (overTime) => scatter(overTime(a!), overTime(b!), shape!) };
+      return of([a!, b!], (x, y) => scatter(x!, y!, shape!));
   }
-  return { sequences: [tensor], make: (overTime) => sumRows(overTime(tensor), tensor.shape) };
+  return of([tensor], (x) => sumRows(x!, tensor.shape));
 }

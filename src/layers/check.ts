@@ -3,13 +3,6 @@ import { UserError } from "../errors.js";
 import { sameShape, showShape, withColumns } from "../graph/shape.js";
 import type { Tensor } from "../graph/tensor.js";
 
-/** A whole number of at least 1. */
-export function checkCount(kind: string, what: string, count: number): number {
-  if (!Number.isInteger(count) || count < 1)
-    throw new UserError(`${kind}: ${what} must be a whole number of at least 1, not ${count}`);
-  return count;
-}
-
 /** A number above 0. */
 export function checkPositive(kind: string, what: string, value: number): number {
   if (!(value > 0 && Number.isFinite(value))) throw new UserError(`${kind}: ${what} must be above 0, not ${value}`);

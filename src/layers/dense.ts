@@ -3,12 +3,13 @@
  *
  *   y = f(W·x + b)
  */
+import { checkCount } from "../errors.js";
 import { linear } from "../graph/language.js";
 import { columnsOf } from "../graph/shape.js";
 import { pytorchUniform } from "../parameters/initializers.js";
 import type { Initializer } from "../parameters/parameter.js";
 import { type Activation, activationFunction } from "./activation.js";
-import { checkCount, checkRows } from "./check.js";
+import { checkRows } from "./check.js";
 import type { Layer } from "./layer.js";
 
 export interface DenseOptions {
@@ -28,7 +29,7 @@ export interface DenseOptions {
  */
 export function dense(units: number, options: DenseOptions = {}): Layer {
   const { activation = "identity", bias = true, initializer, biasInitializer } = options;
-  checkCount("dense", "units", units);
+  checkCount("dense: units", units);
   const f = activationFunction("dense", activation);
   return {
     kind: "dense",

@@ -4,7 +4,7 @@
  *   training:  y = m∘x / (1 − p),  m ~ Bernoulli(1 − p)
  *   otherwise: y = x
  */
-import { UserError } from "../errors.js";
+import { checkRate } from "../errors.js";
 import { dropped } from "../graph/language.js";
 import { checkRows } from "./check.js";
 import type { Layer } from "./layer.js";
@@ -14,7 +14,7 @@ import type { Layer } from "./layer.js";
  * @throws UserError where `rate` is not at least 0 and below 1
  */
 export function dropout(rate: number): Layer {
-  if (!(rate >= 0 && rate < 1)) throw new UserError(`dropout: the rate must be at least 0 and below 1, not ${rate}`);
+  checkRate("dropout: the rate", rate);
   return {
     kind: "dropout",
     apply(input, context) {

@@ -1,8 +1,9 @@
 /** From indices to features: a learned row for each index, or a row of zeros with a one. V indices 0 … V−1, D features. */
+import { checkCount } from "../errors.js";
 import { gather, oneHot } from "../graph/language.js";
 import { normal } from "../parameters/initializers.js";
 import type { Initializer } from "../parameters/parameter.js";
-import { checkCount, checkIndices } from "./check.js";
+import { checkIndices } from "./check.js";
 import type { Layer } from "./layer.js";
 
 export interface EmbeddingOptions {
@@ -16,8 +17,8 @@ export interface EmbeddingOptions {
  * @throws UserError where the sizes are no whole numbers of at least 1, or the input holds no indices
  */
 export function embedding(size: number, features: number, { initializer = normal(1) }: EmbeddingOptions = {}): Layer {
-  checkCount("embedding", "the number of indices", size);
-  checkCount("embedding", "the number of features", features);
+  checkCount("embedding: the number of indices", size);
+  checkCount("embedding: the number of features", features);
   return {
     kind: "embedding",
     apply: (input, context) =>
@@ -31,6 +32,6 @@ export function embedding(size: number, features: number, { initializer = normal
  * @throws UserError where `classes` is no whole number of at least 1, or the input holds no indices
  */
 export function oneHotEncoding(classes: number): Layer {
-  checkCount("oneHotEncoding", "the number of classes", classes);
+  checkCount("oneHotEncoding: the number of classes", classes);
   return { kind: "oneHotEncoding", apply: (input) => oneHot(checkIndices("oneHotEncoding", input), classes) };
 }

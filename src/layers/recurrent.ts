@@ -5,7 +5,7 @@
  * T time, N batch, D input features, H output features of the cell.
  */
 import type { Cell } from "../cells/cell.js";
-import { UserError } from "../errors.js";
+import { checkCount, checkRate, UserError } from "../errors.js";
 import {
   concat,
   dropoutMask,
@@ -59,15 +59,14 @@ export function recurrent(cell: Cell, options: RecurrentOptions = {}): Layer {
     layerNorm = false,
     output = "sequence",
   } = options;
-  if (!Number.isInteger(layers) || layers < 1)
-    throw new UserError(`recurrent: layers must be a whole number of at least 1, not ${layers}`);
-  checkRate("dropout", dropout);
+  checkCount("recurrent: layers", layers);
+  checkRate("recurrent: the dropout", dropout);
   const variational =
     typeof options.variationalDropout === "object"
       ? options.variationalDropout
       : { input: options.variationalDropout, recurrent: options.variationalDropout };
-  checkRate("variational dropout", variational.input ?? 0);
-  checkRate("variational dropout", variational.recurrent ?? 0);
+  for (const rate of [variational.input, variational.recurrent])
+    checkRate("recurrent: the variational dropout", rate ?? 0);
   return {
     kind: "recurrent",
     apply(input, context) {
@@ -108,11 +107,6 @@ export function recurrent(cell: Cell, options: RecurrentOptions = {}): Layer {
       return output === "last" ? last : x;
     },
   };
-}
-
-function checkRate(what: string, rate: number): void {
-  if (!(rate >= 0 && rate < 1))
-    throw new UserError(`recurrent: the ${what} must be at least 0 and below 1, not ${rate}`);
 }
 
 const atLastStep = (x: Tensor): Tensor => reshape(sliceRows(x, x.shape[0]! - 1, 1), x.shape.slice(1));

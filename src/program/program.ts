@@ -242,35 +242,26 @@ export const kernelsIn = (statement: Statement): readonly Kernel[] =>
 export const kernelsOf = ({ compute, commit }: Pick<Program, "compute" | "commit">): Kernel[] =>
   [...compute, ...commit].flatMap(kernelsIn);
 
+/** What each kernel reads, beside the loads of a chain and what it adds to. */
+const operands = {
+  product: ["a", "b"],
+  reduce: ["input"],
+  softmax: ["input"],
+  crossEntropy: ["logits", "target", "weights", "scale"],
+  gather: ["table", "index"],
+  scatter: ["input", "index"],
+  transpose: ["input"],
+  fill: [],
+  allReduce: ["input"],
+  barrier: [],
+} as const;
+
 /** The views a kernel reads. */
 export function reads(kernel: Kernel): readonly View[] {
-  switch (kernel.kind) {
-    case "chain":
-      return kernel.loads;
-    case "product":
-      return kernel.accumulate ? [kernel.a, kernel.b, kernel.out] : [kernel.a, kernel.b];
-    case "reduce":
-      return kernel.accumulate ? [kernel.input, kernel.out] : [kernel.input];
-    case "softmax":
-    case "transpose":
-      return [kernel.input];
-    case "crossEntropy":
-      return [
-        kernel.logits,
-        kernel.target,
-        ...(kernel.weights ? [kernel.weights] : []),
-        ...(kernel.scale ? [kernel.scale] : []),
-      ];
-    case "gather":
-      return [kernel.table, kernel.index];
-    case "scatter":
-      return [kernel.input, kernel.index];
-    case "allReduce":
-      return [kernel.input];
-    case "fill":
-    case "barrier":
-      return [];
-  }
+  if (kernel.kind === "chain") return kernel.loads;
+  const views = kernel as unknown as Readonly<Record<string, View | undefined>>;
+  const read = operands[kernel.kind].flatMap((name) => views[name] ?? []);
+  return "accumulate" in kernel && kernel.accumulate ? [...read, kernel.out] : read;
 }
 
 /** The views a kernel writes. */
@@ -278,3 +269,6 @@ export function writes(kernel: Kernel): readonly View[] {
   if (kernel.kind === "barrier") return [];
   return kernel.kind === "chain" ? kernel.stores.map((store) => store.to) : [kernel.out];
 }
+
+/** The views a kernel reads, and those it writes. */
+export const viewsOf = (kernel: Kernel): View[] => [...reads(kernel), ...writes(kernel)];

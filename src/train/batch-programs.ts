@@ -2,11 +2,11 @@
 import type { Session } from "../backend/contract.js";
 import { turn } from "../backend/turn.js";
 import type { Variable } from "../graph/variable.js";
-import type { Ahead } from "./ahead.js";
-import { type BatchProgram, checkTargets, wholeBatch } from "./batches.js";
+import { type BatchProgram, checkData, wholeBatch } from "./batches.js";
 import type { BatchSource } from "./data.js";
 import type { Loss } from "./loss.js";
 import { type TrainingStep, trainingStep, validationStep, type Window } from "./programs.js";
+import type { Ahead } from "./several.js";
 import type { UpdateOptions } from "./update.js";
 
 export interface BatchProgramsOptions extends Omit<UpdateOptions, "first" | "last"> {
@@ -40,7 +40,7 @@ export function createBatchPrograms(session: Session, options: BatchProgramsOpti
     return fresh as Promise<P>;
   };
   const whole = (source: BatchSource, step: TrainingStep): Promise<BatchProgram> => {
-    checkTargets(source, step.feed.target, loss);
+    checkData(source, step.feed.target, loss);
     return wholeBatch(session, source, step, variables.loss);
   };
   /** Steps of a segment; undefined where the batch is not cut. */

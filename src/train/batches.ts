@@ -1,12 +1,11 @@
 /** Carrying out one batch: data in, program run, loss out. */
 import type { Executable, HostArray, Session } from "../backend/contract.js";
 import { turn } from "../backend/turn.js";
-import { UserError } from "../errors.js";
-import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
+import { sizeOf } from "../graph/shape.js";
 import type { ElementType, Variable } from "../graph/variable.js";
 import type { ProgramOptions } from "../program/lower.js";
 import type { BatchSource } from "./data.js";
-import type { Loss } from "./loss.js";
+import { checkTargets, type Loss } from "./loss.js";
 import type { TrainingStep } from "./programs.js";
 
 /** How a batch ended: with its loss, or refused by a program that met a number that is not finite. `start`: its first step in the window. */
@@ -93,13 +92,8 @@ export async function wholeBatch(
 }
 
 /** Refuses targets that are not what the loss takes. */
-export function checkTargets(
-  source: BatchSource,
-  wanted: { readonly shape: Shape; readonly type: ElementType },
-  loss: Loss,
-): void {
-  if (source.targetType !== wanted.type || !sameShape(source.targetShape, wanted.shape))
-    throw new UserError(
-      `${loss.name}: the model's predictions want targets ${wanted.type} ${showShape(wanted.shape)}, but the data has ${source.targetType} ${showShape(source.targetShape)}`,
-    );
-}
+export const checkData = (
+  { targetShape: shape, targetType: type }: BatchSource,
+  wanted: ReturnType<Loss["target"]>,
+  { name }: Loss,
+) => checkTargets(`${name}: the model's predictions`, wanted, { shape, type });

@@ -3,7 +3,7 @@
  *
  *   norm = √Σ‖g‖² over all gradients,   g ← g·min(1, maxNorm/(norm + 1e-6))
  */
-import { UserError } from "../errors.js";
+import { checkAboveZero } from "../errors.js";
 import { constant, maximum, minimum, sqrt, square, sumAll } from "../graph/language.js";
 import type { Tensor } from "../graph/tensor.js";
 
@@ -21,7 +21,7 @@ export function clipByNorm(
   gradients: readonly Tensor[],
   maxNorm: number,
 ): { readonly gradients: Tensor[]; readonly norm: Tensor } {
-  if (!(maxNorm > 0)) throw new UserError(`clipping: the largest norm must be above 0, not ${maxNorm}`);
+  checkAboveZero("clipping: the largest norm", maxNorm);
   const norm = globalNorm(gradients);
   const coefficient = minimum(constant(maxNorm).div(norm.add(1e-6)), 1);
   return { gradients: gradients.map((gradient) => gradient.mul(coefficient)), norm };
@@ -32,6 +32,6 @@ export function clipByNorm(
  * @throws UserError where `maxValue` is not a number above 0
  */
 export function clipByValue(gradients: readonly Tensor[], maxValue: number): Tensor[] {
-  if (!(maxValue > 0)) throw new UserError(`clipping: the largest value must be above 0, not ${maxValue}`);
+  checkAboveZero("clipping: the largest value", maxValue);
   return gradients.map((gradient) => minimum(maximum(gradient, -maxValue), maxValue));
 }

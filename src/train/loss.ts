@@ -1,13 +1,27 @@
-import type { Shape } from "../graph/shape.js";
+import { UserError } from "../errors.js";
+import { type Shape, sameShape, showShape } from "../graph/shape.js";
 import type { Tensor } from "../graph/tensor.js";
 import type { ElementType } from "../graph/variable.js";
+
+interface Kind {
+  readonly shape: Shape;
+  readonly type: ElementType;
+}
+
+/** @throws UserError where targets are not what `predictions` want */
+export function checkTargets(predictions: string, wanted: Kind, got: Kind): void {
+  if (got.type !== wanted.type || !sameShape(got.shape, wanted.shape))
+    throw new UserError(
+      `${predictions} want ${wanted.type} targets ${showShape(wanted.shape)}, not ${got.type} ${showShape(got.shape)}`,
+    );
+}
 
 /** A loss: from predictions and targets to one number. */
 export interface Loss {
   /** "crossEntropy": for messages and run folders. */
   readonly name: string;
   /** The shape and type of targets for predictions of this shape; a UserError where the loss cannot be taken of it. */
-  readonly target: (prediction: Shape) => { readonly shape: Shape; readonly type: ElementType };
+  readonly target: (prediction: Shape) => Kind;
   /** The loss [1]: the mean over all elements (rows for classes), as PyTorch's reduction="mean"; with a mask [.., 1] over the rows where it is 1. */
   readonly apply: (prediction: Tensor, target: Tensor, mask?: Tensor) => Tensor;
   /**

@@ -14,7 +14,7 @@
  * Means are over all elements, as PyTorch's reduction="mean"; with a mask over the rows where it is 1. Where no row counts
  * the loss is 0. Rows that the mask leaves out may hold any target, NaN included.
  */
-import { UserError } from "../errors.js";
+import { checkRate, UserError } from "../errors.js";
 import {
   abs,
   constant,
@@ -36,7 +36,7 @@ import {
 } from "../graph/language.js";
 import { columnsOf, rowsOf, type Shape, sameShape, showShape, sizeOf, withColumns } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
-import type { Loss } from "./loss.js";
+import { checkTargets, type Loss } from "./loss.js";
 
 type Target = ReturnType<Loss["target"]>;
 
@@ -74,10 +74,7 @@ const product = (a: Tensor | undefined, b: Tensor | undefined): Tensor | undefin
 const orOne = (x: Tensor): Tensor => select(x, x, 1);
 
 function checkTarget(name: string, prediction: Tensor, target: Tensor, wanted: Target, mask: Tensor | undefined): void {
-  if (target.type !== wanted.type || !sameShape(target.shape, wanted.shape))
-    throw new UserError(
-      `${name}: predictions ${showShape(prediction.shape)} want ${wanted.type} targets ${showShape(wanted.shape)}, not ${target.type} ${showShape(target.shape)}`,
-    );
+  checkTargets(`${name}: predictions ${showShape(prediction.shape)}`, wanted, target);
   const rows = withColumns(prediction.shape, 1);
   if (mask && !sameShape(mask.shape, rows))
     throw new UserError(
@@ -194,8 +191,7 @@ export interface CrossEntropyOptions {
 export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
   const { labelSmoothing: smoothing = 0, classWeights, ignoreIndex } = options;
   const name = "crossEntropy";
-  if (!(smoothing >= 0 && smoothing < 1))
-    throw new UserError(`${name}: labelSmoothing must be at least 0 and below 1, not ${smoothing}`);
+  checkRate(`${name}: labelSmoothing`, smoothing);
   if (ignoreIndex !== undefined && !Number.isInteger(ignoreIndex))
     throw new UserError(`${name}: ignoreIndex must be a whole number, not ${ignoreIndex}`);
   const weights = classWeights && row(name, "classWeights", classWeights);

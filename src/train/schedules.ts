@@ -8,7 +8,7 @@
  *   warm-up      γ = γ₀·(startFactor + (1 − startFactor)·t/steps), then another schedule from its own t = 0
  *   plateau      γ ← γ·factor each time the metric has not got better for more than `patience` values
  */
-import { UserError } from "../errors.js";
+import { checkCount, checkRate, UserError } from "../errors.js";
 import type { Schedule } from "./schedule.js";
 
 /**
@@ -16,7 +16,7 @@ import type { Schedule } from "./schedule.js";
  * @throws UserError for an option out of its range
  */
 export function step({ stepSize, gamma = 0.1 }: { readonly stepSize: number; readonly gamma?: number }): Schedule {
-  checkCount("step", "stepSize", stepSize);
+  checkCount("step: stepSize", stepSize);
   checkFactor("step", "gamma", gamma);
   return { name: "step", rate: (t, base) => base * gamma ** Math.floor(t / stepSize) };
 }
@@ -35,7 +35,7 @@ export function exponential({ gamma }: { readonly gamma: number }): Schedule {
  * @throws UserError for an option out of its range
  */
 export function cosine({ steps, minimum = 0 }: { readonly steps: number; readonly minimum?: number }): Schedule {
-  checkCount("cosine", "steps", steps);
+  checkCount("cosine: steps", steps);
   checkAtLeastZero("cosine", "minimum", minimum);
   return {
     name: "cosine",
@@ -67,7 +67,7 @@ export interface OneCycleOptions {
 export function oneCycle(options: OneCycleOptions): Schedule {
   const { totalSteps, maximum, pctStart = 0.3, divFactor = 25, finalDivFactor = 1e4 } = options;
   const { anneal = "cosine", threePhase = false } = options;
-  checkCount("oneCycle", "totalSteps", totalSteps);
+  checkCount("oneCycle: totalSteps", totalSteps);
   if (maximum !== undefined) checkAtLeastZero("oneCycle", "maximum", maximum);
   if (!(pctStart >= 0 && pctStart <= (threePhase ? 0.5 : 1)))
     throw new UserError(`oneCycle: pctStart must be between 0 and ${threePhase ? 0.5 : 1}, not ${pctStart}`);
@@ -117,7 +117,7 @@ export interface WarmUpOptions {
  * @throws UserError for an option out of its range
  */
 export function warmUp({ steps, startFactor = 1 / 3, after }: WarmUpOptions): Schedule {
-  checkCount("warmUp", "steps", steps);
+  checkCount("warmUp: steps", steps);
   if (!(startFactor >= 0 && startFactor <= 1))
     throw new UserError(`warmUp: startFactor must be between 0 and 1, not ${startFactor}`);
   return {
@@ -151,8 +151,7 @@ export interface PlateauOptions {
  */
 export function plateau(options: PlateauOptions = {}): Schedule {
   const { factor = 0.1, patience = 10, threshold = 1e-4, cooldown = 0, minimum = 0, epsilon = 1e-8 } = options;
-  if (!(factor >= 0 && factor < 1))
-    throw new UserError(`plateau: factor must be at least 0 and below 1, not ${factor}`);
+  checkRate("plateau: factor", factor);
   for (const [name, value] of Object.entries({ patience, threshold, cooldown, minimum, epsilon }))
     checkAtLeastZero("plateau", name, value);
   return {
@@ -173,11 +172,6 @@ export function plateau(options: PlateauOptions = {}): Schedule {
       return rate;
     },
   };
-}
-
-function checkCount(schedule: string, name: string, value: number): void {
-  if (!Number.isInteger(value) || value < 1)
-    throw new UserError(`${schedule}: ${name} must be a whole number of at least 1, not ${value}`);
 }
 
 function checkFactor(schedule: string, name: string, value: number): void {

@@ -5,15 +5,7 @@ import { randomKey } from "../graph/random.js";
 import { sizeOf } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
 import type { ProgramOptions } from "../program/lower.js";
-import {
-  type BatchProgram,
-  checkTargets,
-  fillHost,
-  hostFor,
-  type Outcome,
-  readNumber,
-  writeNumber,
-} from "./batches.js";
+import { type BatchProgram, checkData, fillHost, hostFor, type Outcome, readNumber, writeNumber } from "./batches.js";
 import type { BatchSource } from "./data.js";
 import type { Window } from "./programs.js";
 import {
@@ -63,7 +55,7 @@ async function createRunner(session: Session, source: BatchSource, segments: rea
     const known = compiled.get(key);
     if (known) return known;
     const made = make({ ...common, segment: variables, shapes: source, training, size, counted });
-    if (made.target) checkTargets(source, { shape: made.targetShape, type: made.target.type }, common.loss);
+    if (made.target) checkData(source, { shape: made.targetShape, type: made.target.type }, common.loss);
     const program = { ...made, executable: await session.compile(made.program) };
     compiled.set(key, program);
     return program;

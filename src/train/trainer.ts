@@ -5,15 +5,14 @@
 import { type BackendName, backendNamed, type Threads } from "../backend/choose.js";
 import type { Backend, Memory } from "../backend/contract.js";
 import { turn } from "../backend/turn.js";
-import { UserError } from "../errors.js";
+import { checkAboveZero, checkCount, UserError } from "../errors.js";
 import { randomKey } from "../graph/random.js";
 import { sameShape, sizeOf } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
 import type { Layer } from "../layers/layer.js";
 import { createRng } from "../parameters/rng.js";
-import type { Ahead } from "./ahead.js";
 import { createBatchPrograms } from "./batch-programs.js";
-import { type Outcome, readNumber, writeNumber } from "./batches.js";
+import { readNumber, writeNumber } from "./batches.js";
 import type { BatchSource, TrainingData } from "./data.js";
 import type { Loss } from "./loss.js";
 import { createNetwork, type Network } from "./network.js";
@@ -22,6 +21,7 @@ import type { NamedTensor, Predictor, PredictorOptions } from "./predictor.js";
 import type { Window } from "./programs.js";
 import type { Checkpoint, Progress, Report } from "./progress.js";
 import type { Schedule } from "./schedule.js";
+import type { CarryOut, Several } from "./several.js";
 import { type Clip, createTrainerVariables } from "./update.js";
 
 export type { NamedTensor } from "./predictor.js";
@@ -125,10 +125,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     "bptt steps back": window.through,
     ...(typeof recompute === "number" ? { "bptt.recompute": recompute } : {}),
   }))
-    if (!Number.isInteger(value) || value < 1)
-      throw new UserError(`${name} must be a whole number of at least 1, not ${value}`);
-  for (const [name, value] of Object.entries(clip))
-    if (!(typeof value === "number" && value > 0)) throw new UserError(`clip.${name} must be above 0, not ${value}`);
+    checkCount(name, value);
+  for (const [name, value] of Object.entries(clip)) checkAboveZero(`clip.${name}`, value);
 
   if (typeof options.backend === "object" && options.threads !== undefined)
     throw new UserError("threads are an option of the backend that you made: wasm({ threads })");
@@ -181,11 +179,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     return { learningRate, seed: seedOfStep };
   };
 
-  let made: Promise<Ahead> | undefined;
-  const batchesAhead = (): Promise<Ahead> => {
-    made ??= import("./ahead.js").then(({ createAhead }) => createAhead(session));
-    return made;
-  };
+  let several: Promise<Several> | undefined;
 
   async function* fit(data: TrainingData, fitOptions: FitOptions): AsyncGenerator<Report, void, void> {
     const {
@@ -196,8 +190,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       restoreBest = patience < Infinity,
       reportEvery = 1,
     } = fitOptions;
-    if (!Number.isInteger(reportEvery) || reportEvery < 1)
-      throw new UserError(`reportEvery must be a whole number of at least 1, not ${reportEvery}`);
+    checkCount("reportEvery", reportEvery);
     if (steps === Infinity && epochs === Infinity)
       throw new UserError("fit wants to know when to stop: give `steps` or `epochs`");
     const source = data.train(forTraining);
@@ -208,60 +201,32 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     startEpoch();
     const elements = sizeOf(source.inputShape.slice(0, -1)) * accumulate;
 
-    /** Updates until the next report: nothing else happens between them. */
-    const untilReport = (): number =>
-      Math.min(
-        reportEvery - (progress.step % reportEvery),
-        steps - progress.step,
-        validateEvery ? validateEvery - (progress.step % validateEvery) : Infinity,
-        Math.floor((source.length - progress.index) / accumulate),
-      );
-    const lossOf = async (outcome: Outcome, learningRate: number): Promise<number> => {
+    let learningRate = 0;
+    /** Carries out micro-batch `part` of the next update; gives its loss. */
+    const carryOut: CarryOut = async (part, ahead) => {
+      const scalars = writeScalars(progress.step + 1);
+      ({ learningRate } = scalars);
+      const program = await programs.training(source, part, ahead);
+      restorePending();
+      revision++;
+      const outcome = await (ahead ?? program).run(source, progress.index + part, scalars.seed, program);
       if ("loss" in outcome) return outcome.loss;
       throw await (await import("./diagnose.js")).nonFinite(session, outcome, progress.step + 1, learningRate);
+    };
+    const move = (updates: number): void => {
+      progress = { ...progress, step: progress.step + updates, index: progress.index + updates * accumulate };
     };
 
     while (progress.step < steps && progress.epoch < epochs) {
       const began = performance.now();
-      const before = progress;
-      const after = (updates: number): Progress => ({
-        ...before,
-        step: before.step + updates,
-        index: before.index + updates * accumulate,
-      });
-      const updates = untilReport();
-      // Answers of this session come at once, or a batch takes several programs.
-      const ahead = updates === 1 || session.readNow || recompute !== false ? undefined : await batchesAhead();
-      let total = 0;
-      let learningRate = 0;
-      ahead?.start();
-      for (let update = 0; update < updates; update++) {
-        const how = writeScalars(progress.step + 1);
-        ({ learningRate } = how);
-        for (let part = 0; part < accumulate; part++) {
-          const program = await programs.training(source, part, ahead);
-          const index = progress.index + part;
-          restorePending();
-          revision++;
-          ahead?.expect();
-          if (ahead) await ahead.begun(program.begin!(source, index));
-          else total += await lossOf(await program.run(source, index, how.seed), learningRate);
-        }
-        progress = after(update + 1);
-        if (update < updates - 1) await turn();
-      }
-      if (ahead) {
-        const { done, sum } = await ahead.finish();
-        if (done < updates * accumulate) {
-          // The first that was refused, once more: nothing has changed since.
-          const part = done % accumulate;
-          progress = after((done - part) / accumulate);
-          const { learningRate, seed } = writeScalars(progress.step + 1);
-          const program = await programs.training(source, part, ahead);
-          ahead.expect();
-          await lossOf(await program.run(source, progress.index + part, seed), learningRate);
-        }
-        total = sum;
+      let [updates, total] = [1, 0];
+      if (reportEvery === 1) {
+        for (let part = 0; part < accumulate; part++) total += await carryOut(part);
+        move(1);
+      } else {
+        several ??= import("./several.js").then(({ createSeveral }) => createSeveral(session, recompute === false));
+        const run = { ...fitOptions, reportEvery, accumulate, batches: source.length, progress, carryOut, move };
+        ({ updates, total } = await (await several)(run));
       }
       const gradientNorm = await readNumber(session, variables.gradientNorm);
       const seconds = (performance.now() - began) / 1000;

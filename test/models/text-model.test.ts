@@ -121,7 +121,7 @@ test("options out of range are refused", () => {
   expect(refusal({ cell: "transformer" as CellName })).toBe(
     'there is no cell "transformer"; the cells are rnn, lstm, gru',
   );
-  expect(refusal({ hidden: 0 })).toMatch(/features of at least 1, not 0/);
+  expect(refusal({ hidden: 0 })).toMatch(/the features of state "h" must be a whole number of at least 1, not 0/);
   expect(refusal({ layers: 1.5 })).toMatch(/layers must be a whole number of at least 1, not 1\.5/);
   expect(refusal({ embedding: -1 })).toMatch(/must be a whole number of at least 1, not -1/);
   expect(() => cellNamed("constructor" as CellName, 3)).toThrow(UserError);

@@ -383,7 +383,7 @@ describe("what is not possible in segments is refused by name", () => {
   it("targets that do not fit", async () => {
     await expect(
       train(head(3, recurrent(gru(3))), stream(12), { bptt: { window: 12, recompute: true } }, 1),
-    ).rejects.toThrow("mse: the model's predictions want targets float [12, 3, 3], but the data has float [12, 3, 2]");
+    ).rejects.toThrow("mse: the model's predictions want float targets [12, 3, 3], not float [12, 3, 2]");
   });
 });
 

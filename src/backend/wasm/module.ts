@@ -16,8 +16,8 @@ import { type Code, toBytes } from "./assembler/encoding.js";
 import { f32, type I32, i32, plus } from "./assembler/instructions.js";
 import { checkBounds } from "./bounds.js";
 import { emitChain } from "./kernels/chain.js";
-import { type Argument, BYTES, type Call, type Emission, type RareFunctions, type Team } from "./kernels/emission.js";
-import { emitFill, emitGather, emitScatter, emitTranspose } from "./kernels/moves.js";
+import { type Argument, BYTES, type Call, type Emission, type Rare, type Team } from "./kernels/emission.js";
+import { emitFill, emitGather, emitScatter } from "./kernels/moves.js";
 import { emitProduct } from "./kernels/products/products.js";
 import { emitReduce } from "./kernels/reduce.js";
 import { emitCrossEntropy, emitSoftmax } from "./kernels/softmax.js";
@@ -30,8 +30,8 @@ export interface ModuleRequest {
   readonly shared: boolean;
   /** The workers that run the program, each on its rows, where there are several. */
   readonly team?: Team | undefined;
-  /** Where a kernel uses one of them. */
-  readonly rare?: RareFunctions | undefined;
+  /** Where a kernel uses something of it. */
+  readonly rare?: Rare | undefined;
   /** Calls the imported `mark` behind every kernel, with its number in `labels`. */
   readonly profile?: boolean | undefined;
   readonly constantAddress: ConstantAddress;
@@ -280,7 +280,7 @@ function emitKernel(emission: Emission, kernel: Kernel, loop?: Surroundings): { 
     case "scatter":
       return { call: emitScatter(emission, kernel, label) };
     case "transpose":
-      return { call: emitTranspose(emission, kernel, label) };
+      return { call: emission.rare!.emitTranspose(emission, kernel, label) };
     case "fill":
       return { call: emitFill(emission, kernel, label) };
     case "allReduce":

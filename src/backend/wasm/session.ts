@@ -138,7 +138,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   async function compile(source: Program | ProgramOptions): Promise<Executable> {
     const { programs, team } = await programsOf(source);
     const rare = programs.some((program) => kernelsOf(program).some(usesRare))
-      ? await import("./kernels/functions.js")
+      ? await import("./kernels/rare.js")
       : undefined;
     await turn();
     const { constantAddress } = alive();
@@ -209,9 +209,8 @@ export async function createWasmSession(backend: Backend, options: SessionOption
         const buffer = program.buffers.find((other) => other.id === id);
         if (!buffer) throw new Error(`${name} has no buffer ${id}`);
         if (buffer.variable) return read(store, buffer.variable);
-        if (programs.length > 1) throw new Error(`${name} ran on several threads: each has temporaries of its own`);
-        if (arena.latest !== executable)
-          throw new Error(`${name} was not the last to run: its temporaries are overwritten`);
+        if (programs.length > 1 || arena.latest !== executable)
+          throw new Error(`${name} was not the last to run, or on several threads: its temporaries are not to be had`);
         return store.read(arena.address + program.plan.offsets.get(id)! * BYTES, buffer.size, buffer.type);
       },
     };

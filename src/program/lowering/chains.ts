@@ -1,4 +1,5 @@
 /** Fused chains: straight-line programs for one element, out of pointwise tensors. */
+import { kept } from "../../graph/maps.js";
 import { isPointwise } from "../../graph/pointwise.js";
 import type { Tensor } from "../../graph/tensor.js";
 import type { Chain, Instruction, Kernel, View } from "../program.js";
@@ -24,41 +25,35 @@ interface ChainOptions {
   readonly flushed: ReadonlySet<Tensor>;
 }
 
+/** A value's number among the loads, or among the instructions. */
+interface Position {
+  readonly load?: number;
+  readonly code?: number;
+}
+
 /** A fused chain. */
 export function fusedChain(places: Places, { rows, columns, own, stored, flushed }: ChainOptions): Kernel & Chain {
   const loads: View[] = [];
   const loadOf = new Map<string, number>();
-  const pending: ((loadCount: number) => Instruction)[] = [];
-  const positions = new Map<Tensor, { readonly load?: number; readonly code?: number }>();
-  const load = (view: View): number => {
-    const key = viewKey(view);
-    const index = loadOf.get(key) ?? loads.push(view) - 1;
-    loadOf.set(key, index);
-    return index;
-  };
-  const place = (input: Tensor): { readonly load?: number; readonly code?: number } => {
-    const tensor = places.representative(input);
-    const known = positions.get(tensor);
-    if (known) return known;
-    let position: { readonly load?: number; readonly code?: number };
-    if (own.has(tensor) && tensor.op === "expand") position = place(tensor.inputs[0]!);
-    else if (own.has(tensor) || (isLeaf(tensor) && !places.isSettled(tensor))) {
+  const pending: (() => Instruction)[] = [];
+  const positions = new Map<Tensor, Position>();
+  const placed = (tensor: Tensor): Position => {
+    if (own.has(tensor) && tensor.op === "expand") return place(tensor.inputs[0]!);
+    if (own.has(tensor) || (isLeaf(tensor) && !places.isSettled(tensor))) {
       const args = (tensor.op === "random" ? tensor.inputs.slice(0, 1) : tensor.inputs).map(place);
-      position = {
-        code:
-          pending.push((loadCount) =>
-            instruction(
-              tensor,
-              args.map((arg) => arg.load ?? loadCount + arg.code!),
-            ),
-          ) - 1,
-      };
-    } else position = { load: load(places.view(tensor)) };
-    positions.set(tensor, position);
-    return position;
+      return { code: pending.push(() => instruction(tensor, args.map(numberOf))) - 1 };
+    }
+    const view = places.view(tensor);
+    return { load: kept(loadOf, viewKey(view), () => loads.push(view) - 1) };
   };
+  const place = (input: Tensor): Position => {
+    const tensor = places.representative(input);
+    return kept(positions, tensor, () => placed(tensor));
+  };
+  /** Once all loads are known. */
+  const numberOf = ({ load, code = 0 }: Position): number => load ?? loads.length + code;
   const results = stored.map((tensor) => ({ position: place(tensor), tensor }));
-  const code = pending.map((make) => make(loads.length));
+  const code = pending.map((make) => make());
   const names = stored.map((tensor) => tensor.name ?? tensor.op);
   return {
     kind: "chain",
@@ -67,7 +62,7 @@ export function fusedChain(places: Places, { rows, columns, own, stored, flushed
     loads,
     code,
     stores: results.map(({ position, tensor }) => ({
-      value: position.load ?? loads.length + position.code!,
+      value: numberOf(position),
       to: places.view(tensor),
       flush: flushed.has(tensor) || places.isVariable(places.view(tensor)),
     })),

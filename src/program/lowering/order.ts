@@ -1,4 +1,5 @@
 /** What is computed when, and who reads what will be written over. */
+import { listed } from "../../graph/maps.js";
 import { sizeOf } from "../../graph/shape.js";
 import type { Tensor } from "../../graph/tensor.js";
 import type { Variable } from "../../graph/variable.js";
@@ -33,10 +34,7 @@ export function orderOf(tensors: readonly Tensor[], groups: readonly Group[], st
       const source = storage.sourceOf(input);
       if (source.op !== "variable" && source.op !== "state") continue;
       const old = source.attributes.variable ?? source;
-      const reading = { reader, input, whole: source === input };
-      const known = readers.get(old);
-      if (known) known.push(reading);
-      else readers.set(old, [reading]);
+      listed(readers, old, { reader, input, whole: source === input });
     }
   }
   const writtenAt = (tensor: Tensor): number => {

@@ -5,7 +5,8 @@
  *
  * Buffers are seen as matrices; one becomes a range of the columns of another (its host) with as many rows.
  */
-import { type Buffer, type Kernel, reads, type Statement, type View, writes } from "../program.js";
+import { listed } from "../../graph/maps.js";
+import { type Buffer, type Kernel, kernelsIn, reads, type Statement, type View, writes } from "../program.js";
 import { withViews } from "../views.js";
 
 /** A view as rows and columns of its buffer, or of that one's host. */
@@ -81,7 +82,7 @@ export function inPlace(buffers: readonly Buffer[], statements: readonly Stateme
       if (!mayMeet(pair, at)) continue;
       const shift = old.from - young.from;
       if (shift >= 0 && young.width + shift <= old.width) settle(young.host, old.host, shift);
-      else guests.set(young.host, [...(guests.get(young.host) ?? []), pair]);
+      else listed(guests, young.host, pair);
     }
     for (const candidates of guests.values()) takeIn(candidates, at);
   };
@@ -150,10 +151,9 @@ interface Moment {
 }
 
 function eachKernel(statements: readonly Statement[], visit: (kernel: Kernel, at: Moment) => void): void {
-  for (const [i, statement] of statements.entries()) {
-    if (statement.kind !== "loop") visit(statement, { statement: i, inner: 0, inLoop: false });
-    else for (const [k, kernel] of statement.body.entries()) visit(kernel, { statement: i, inner: k, inLoop: true });
-  }
+  for (const [i, statement] of statements.entries())
+    for (const [inner, kernel] of kernelsIn(statement).entries())
+      visit(kernel, { statement: i, inner, inLoop: statement.kind === "loop" });
 }
 
 /**
@@ -207,16 +207,13 @@ function fits(old: Matrix, young: Matrix, shift: number, at: Moment): boolean {
 /** The temporaries that are matrices in all their views, with every touch of them. */
 function matricesOf(buffers: readonly Buffer[], statements: readonly Statement[]): Map<number, Matrix> {
   const seen = new Map<number, { readonly view: View; readonly at: Moment; readonly writes: boolean }[]>();
-  const note = (view: View, at: Moment, written: boolean): void => {
-    const { kind, type } = buffers[view.buffer]!;
-    if (kind !== "temporary" || type !== "float") return;
-    const known = seen.get(view.buffer);
-    if (known) known.push({ view, at, writes: written });
-    else seen.set(view.buffer, [{ view, at, writes: written }]);
-  };
   eachKernel(statements, (kernel, at) => {
-    for (const view of reads(kernel)) note(view, at, false);
-    for (const view of writes(kernel)) note(view, at, true);
+    const note = (view: View, written: boolean): void => {
+      const { kind, type } = buffers[view.buffer]!;
+      if (kind === "temporary" && type === "float") listed(seen, view.buffer, { view, at, writes: written });
+    };
+    for (const view of reads(kernel)) note(view, false);
+    for (const view of writes(kernel)) note(view, true);
   });
   const matrices = new Map<number, Matrix>();
   for (const [id, uses] of seen) {

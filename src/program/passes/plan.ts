@@ -2,7 +2,17 @@
  * The memory plan: each temporary buffer gets a place in one arena; buffers whose lifetimes do not meet share it. Offsets
  * are in elements, in multiples of 16 (64 bytes).
  */
-import { type Buffer, type Kernel, type MemoryPlan, reads, type Statement, type View, writes } from "../program.js";
+import { kept } from "../../graph/maps.js";
+import {
+  type Buffer,
+  kernelsIn,
+  type MemoryPlan,
+  reads,
+  type Statement,
+  type View,
+  viewsOf,
+  writes,
+} from "../program.js";
 
 /** Guards are read between compute and commit; the plan must know. */
 export const readGuard = (guard: View): Statement => ({
@@ -51,53 +61,29 @@ export function planMemory(buffers: readonly Buffer[], statements: readonly Stat
 /** First and last moment at which each buffer is touched. What crosses a loop's steps, or its border, lives for the whole loop. */
 function findLifetimes(statements: readonly Statement[]): Map<number, Lifetime> {
   const lifetimes = new Map<number, Lifetime>();
-  const touch = (buffer: number, moment: number): void => {
-    const known = lifetimes.get(buffer);
-    if (!known) lifetimes.set(buffer, { first: moment, last: moment });
-    else {
-      known.first = Math.min(known.first, moment);
-      known.last = Math.max(known.last, moment);
-    }
+  const touch = (buffer: number, first: number, last = first): void => {
+    const known = kept(lifetimes, buffer, () => ({ first, last }));
+    known.first = Math.min(known.first, first);
+    known.last = Math.max(known.last, last);
   };
-  const touched = (kernel: Kernel): readonly View[] => [...reads(kernel), ...writes(kernel)];
   let moment = 0;
-  const inLoops: {
-    readonly first: number;
-    readonly last: number;
-    readonly crossing: ReadonlySet<number>;
-    readonly all: ReadonlySet<number>;
-  }[] = [];
+  const loops: (Lifetime & { readonly crosses: ReadonlyMap<number, boolean> })[] = [];
   for (const statement of statements) {
-    if (statement.kind !== "loop") {
-      for (const view of touched(statement)) touch(view.buffer, moment);
-      moment++;
-      continue;
-    }
     const first = moment;
-    const written = new Set<number>();
-    const crossing = new Set<number>();
-    const all = new Set<number>();
-    for (const kernel of statement.body) {
-      for (const view of reads(kernel)) if (!written.has(view.buffer) || view.step !== 0) crossing.add(view.buffer);
-      for (const view of writes(kernel)) {
-        written.add(view.buffer);
-        if (view.step !== 0) crossing.add(view.buffer);
-      }
-      for (const view of touched(kernel)) {
-        all.add(view.buffer);
-        touch(view.buffer, moment);
-      }
+    /** Whether each buffer crosses the steps: it is not written first, or has a part for each step. */
+    const crosses = new Map<number, boolean>();
+    for (const kernel of kernelsIn(statement)) {
+      for (const { buffer, step } of reads(kernel)) crosses.set(buffer, (crosses.get(buffer) ?? true) || step !== 0);
+      for (const { buffer, step } of writes(kernel)) crosses.set(buffer, (crosses.get(buffer) ?? false) || step !== 0);
+      for (const { buffer } of viewsOf(kernel)) touch(buffer, moment);
       moment++;
     }
-    inLoops.push({ first, last: moment - 1, crossing, all });
+    if (statement.kind === "loop") loops.push({ first, last: moment - 1, crosses });
   }
-  for (const loop of inLoops) {
-    for (const buffer of loop.all) {
-      const { first, last } = lifetimes.get(buffer)!;
-      if (!loop.crossing.has(buffer) && first >= loop.first && last <= loop.last) continue;
-      touch(buffer, loop.first);
-      touch(buffer, loop.last);
+  for (const { first, last, crosses } of loops)
+    for (const [buffer, crossing] of crosses) {
+      const known = lifetimes.get(buffer)!;
+      if (crossing || known.first < first || known.last > last) touch(buffer, first, last);
     }
-  }
   return lifetimes;
 }

@@ -1,6 +1,7 @@
 /** Making a graph again with some of its tensors replaced, and what such replacements ask about it. */
+import { listed } from "../../graph/maps.js";
 import { varyingTensors } from "../../graph/partition.js";
-import { inScopeOf, type LoopBody, Tensor } from "../../graph/tensor.js";
+import { type LoopBody, onInputs, type Tensor } from "../../graph/tensor.js";
 import { reachable } from "./simplify.js";
 
 /** Who reads what in a graph, the bodies of its loops included. */
@@ -24,7 +25,7 @@ function usedSequences(tensors: readonly Tensor[]): Map<Tensor, Tensor[]> {
   for (const { op, inputs, attributes } of tensors) {
     if (op !== "loopOutput" || attributes.output!.kind !== "sequence") continue;
     const loop = inputs[0]!;
-    used.set(loop, [...(used.get(loop) ?? []), loop.attributes.loop!.sequences[attributes.output!.index]!]);
+    listed(used, loop, loop.attributes.loop!.sequences[attributes.output!.index]!);
   }
   return used;
 }
@@ -50,12 +51,7 @@ export function anatomyOf(roots: readonly Tensor[]): Anatomy {
     }
     tensors.push(tensor);
   }
-  for (const tensor of tensors)
-    for (const input of new Set(tensor.inputs)) {
-      const known = readers.get(input);
-      if (known) known.push(tensor);
-      else readers.set(input, [tensor]);
-    }
+  for (const tensor of tensors) for (const input of new Set(tensor.inputs)) listed(readers, input, tensor);
   return { outer, loops, tensors, readers, held, varying };
 }
 
@@ -68,18 +64,15 @@ export function rebuild({ outer, loops }: Anatomy, replacement: Replacement): (t
   const of = (tensor: Tensor): Tensor => known.get(tensor) ?? tensor;
   for (const tensor of outer) {
     const { loop } = tensor.attributes;
-    const made = replacement(tensor, of) ?? (loop ? rebuiltLoop(tensor, loop) : onInputs(tensor));
+    const made = replacement(tensor, of) ?? (loop ? rebuiltLoop(tensor, loop) : again(tensor));
     if (made !== tensor) known.set(tensor, made);
   }
   return of;
 
   /** The same op on what stands for the inputs. */
-  function onInputs(tensor: Tensor, attributes = tensor.attributes, given?: readonly Tensor[]): Tensor {
+  function again(tensor: Tensor, attributes = tensor.attributes, given?: readonly Tensor[]): Tensor {
     if (attributes === tensor.attributes && tensor.inputs.every((input) => !known.has(input))) return tensor;
-    const inputs = given ?? tensor.inputs.map(of);
-    const made = inScopeOf(tensor, () => new Tensor(tensor.op, inputs, tensor.shape, attributes, tensor.type));
-    made.name = tensor.name;
-    return made;
+    return onInputs(tensor, given ?? tensor.inputs.map(of), attributes);
   }
 
   function rebuiltLoop(node: Tensor, loop: LoopBody): Tensor {
@@ -87,11 +80,11 @@ export function rebuild({ outer, loops }: Anatomy, replacement: Replacement): (t
     const { body, used } = loops.get(node)!;
     const placeholders = new Set([...stepInputs, ...states]);
     for (const tensor of body) {
-      const made = placeholders.has(tensor) ? tensor : (replacement(tensor, of) ?? onInputs(tensor));
+      const made = placeholders.has(tensor) ? tensor : (replacement(tensor, of) ?? again(tensor));
       if (made !== tensor) known.set(tensor, made);
     }
     const next = loop.next.map(of);
-    if ([...loop.next, ...used].every((tensor) => of(tensor) === tensor)) return onInputs(node);
+    if ([...loop.next, ...used].every((tensor) => of(tensor) === tensor)) return again(node);
     const varying = new Set(varyingTensors(placeholders, [...next, ...used.map(of)]));
     const captured = new Set(
       [...varying, ...next.filter((tensor) => !varying.has(tensor))].flatMap((tensor) =>
@@ -99,7 +92,7 @@ export function rebuild({ outer, loops }: Anatomy, replacement: Replacement): (t
       ),
     );
     const outside = node.inputs.slice(0, placeholders.size).map(of);
-    return onInputs(node, { loop: { ...loop, next, sequences: loop.sequences.map(of), captured: [...captured] } }, [
+    return again(node, { loop: { ...loop, next, sequences: loop.sequences.map(of), captured: [...captured] } }, [
       ...outside,
       ...captured,
     ]);

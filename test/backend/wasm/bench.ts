@@ -5,7 +5,7 @@
 
 import { i32, v128 } from "../../../src/backend/wasm/assembler/instructions.js";
 import { compileOptimized, enableRelaxedSimd, enableRevectorize } from "../../../src/backend/wasm/flags-node.js";
-import * as rare from "../../../src/backend/wasm/kernels/functions.js";
+import * as rare from "../../../src/backend/wasm/kernels/rare.js";
 import { emitProgram } from "../../../src/backend/wasm/module.js";
 import type { Instruction, Kernel, Program, Statement, View } from "../../../src/program/program.js";
 import { build } from "./emit.js";

@@ -5,7 +5,7 @@
  * Views that move together (same buffer, stride and step) share one pointer and differ by constant offsets, so that the
  * four gates of an LSTM cost one address.
  */
-import type { Chain, Instruction, Shard, View } from "../../../program/program.js";
+import type { Chain, View } from "../../../program/program.js";
 import type { FunctionBuilder } from "../assembler/assembler.js";
 import { f32x4, type I32, i32, i32x4, plus, type V128, v128 } from "../assembler/instructions.js";
 import {
@@ -24,9 +24,8 @@ import {
   type Pointer,
   times,
   VECTOR,
-  type Vector,
 } from "./emission.js";
-import { evaluate, floatLanes, keyLanes, type Lanes, mixLanes, type RandomSource } from "./pointwise.js";
+import { batchOf, evaluate, floatLanes, isRandom, type Lanes } from "./pointwise.js";
 
 /** How a view moves from one row of the chain to the next. */
 type Rows = "each" | "once" | "period";
@@ -60,7 +59,7 @@ function layoutOf(chain: Chain): Layout {
   const scalar = (view: View): boolean => view.rows === 1 && view.columns === 1;
   const full = (view: View): boolean => view.rows === chain.rows && view.columns === chain.columns;
   const stores = chain.stores.map((store) => store.to);
-  const batch = batchOf(chain);
+  const batch = batchOf(chain.code);
   const flat =
     (!batch || batch.rows === chain.rows) &&
     (chain.rows === 1 || [...chain.loads, ...stores].every((view) => (full(view) && isDense(view)) || scalar(view)));
@@ -92,16 +91,12 @@ function countUses(chain: Chain): number[] {
   return uses;
 }
 
-/** Where a chain of random numbers has a worker's rows: how many, of how many. */
-const batchOf = (chain: Chain): Shard | undefined =>
-  chain.code.flatMap((instruction) => (instruction.op === "random" ? (instruction.batch ?? []) : []))[0];
-
 /** `ranges`: each worker does its part of the elements. */
 export function emitChain(emission: Emission, chain: Chain, label: string, ranges: boolean): Call {
   const layout = layoutOf(chain);
   const parameters: (View | Argument)[] = layout.groups.map((group) => group.base);
-  if (chain.code.some(({ op }) => op === "random")) {
-    const { rows, of } = batchOf(chain) ?? { rows: 1, of: 1 };
+  if (chain.code.some(isRandom)) {
+    const { rows, of } = batchOf(chain.code) ?? { rows: 1, of: 1 };
     const perRow = rows < of ? chain.columns : 0;
     parameters.push({ kind: "counter", perStep: (chain.rows / rows) * of * chain.columns, perRow });
   }
@@ -141,20 +136,15 @@ function emitBody(
     if (uses[i] === 0) return unused;
     return access.splat && access.group.rows === "once" ? splatLoad(access) : undefined;
   });
-  const keys = new Map<Instruction, Vector>();
-  for (const instruction of chain.code) {
-    if (instruction.op !== "random") continue;
-    const seed = layout.loads[instruction.seed]!;
-    keys.set(instruction, keyLanes(f, i32.load(pointers.get(seed.group)!, offsetOf(seed)), instruction.key));
-  }
-  // The number of the row's first element.
-  const counter = keys.size > 0 ? moving(f, parameters[layout.groups.length]!) : undefined;
-  const lane = keys.size > 0 ? f.let(v128.const([0, 1, 2, 3])) : undefined;
+  const random = chain.code.some(isRandom)
+    ? emission.rare!.randomNumbers(f, { ...layout, code: chain.code }, parameters[layout.groups.length]!, (load) => {
+        const seed = layout.loads[load]!;
+        return i32.load(pointers.get(seed.group)!, offsetOf(seed));
+      })
+    : undefined;
   const periods = layout.groups.filter((group) => group.rows === "period");
   const untilWrap = periods.length > 0 ? f.let(i32.const(periods[0]!.period)) : undefined;
 
-  const batch = batchOf(chain);
-  const untilNextStep = batch && layout.rows > batch.rows ? f.let(i32.const(batch.rows)) : undefined;
   const forElements = (body: (offset: I32 | undefined, constant: number, lanes: number) => void): void =>
     worker
       ? emission.team!.forRange(f, layout.columns, worker, body)
@@ -170,8 +160,11 @@ function emitBody(
           if (known) return known;
           return loaded(access, v128.load(addresses.get(access.group)!, offsetOf(access) + constant));
         });
-        const random = randomSource(f, keys, counter, lane, offset, constant);
-        const values = evaluate(f, loads, chain.code, { uses, random, rare: emission.rare });
+        const values = evaluate(f, loads, chain.code, {
+          uses,
+          random: random?.at(offset, constant),
+          rare: emission.rare,
+        });
         return chain.stores.map((store) => {
           const x = values[store.value]!.float();
           return store.flush && !copiesIndices ? f.let(flushed(f, x)) : x;
@@ -194,15 +187,7 @@ function emitBody(
     if (layout.rows === 1) return;
     for (const group of layout.groups)
       if (group.rows !== "once") advance(f, pointers.get(group)!, group.stride * BYTES);
-    if (counter) f.set(counter, plus(counter, layout.columns));
-    if (counter && untilNextStep && batch) {
-      // The rows of other workers lie between one step's and the next's.
-      f.set(untilNextStep, plus(untilNextStep, -1));
-      f.if(i32.eqz(untilNextStep), () => {
-        f.set(untilNextStep, i32.const(batch.rows));
-        f.set(counter, plus(counter, (batch.of - batch.rows) * layout.columns));
-      });
-    }
+    random?.nextRow();
     if (untilWrap) {
       f.set(untilWrap, plus(untilWrap, -1));
       f.if(i32.eqz(untilWrap), () => {
@@ -219,23 +204,3 @@ const unused: Lanes = {
   },
   nonZero: () => unused.float(),
 };
-
-function randomSource(
-  f: FunctionBuilder,
-  keys: ReadonlyMap<Instruction, Vector>,
-  counter: Pointer | undefined,
-  lane: Vector | undefined,
-  offset: I32 | undefined,
-  constant: number,
-): RandomSource {
-  let mixed: Vector | undefined;
-  const mixedCounter = (): Vector => {
-    const first = plus(counter!, constant / BYTES);
-    const number = offset ? i32.add(first, i32.shrU(offset, i32.const(2))) : first;
-    return mixLanes(f, i32x4.add(i32x4.splat(number), lane!));
-  };
-  return {
-    mixedCounter: () => (mixed ??= mixedCounter()),
-    key: (instruction) => keys.get(instruction)!,
-  };
-}

@@ -2,10 +2,9 @@
  * What the kernel emitters share: a kernel becomes one function (equal ones are kept once) and a call of it whose
  * arguments are addresses. Shapes and strides are baked into the function; where the data lies is not.
  */
-import type { AllReduce, ElementType, View } from "../../../program/program.js";
+import type { AllReduce, Chain, ElementType, Instruction, Transpose, View } from "../../../program/program.js";
 import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from "../assembler/assembler.js";
 import { f32x4, type I32, i32, plus, type V128, v128 } from "../assembler/instructions.js";
-import type * as functions from "./functions.js";
 
 export type Vector = Local<"v128">;
 export type Pointer = Local<"i32">;
@@ -42,8 +41,29 @@ export interface Call {
   readonly parameters: readonly Argument[];
 }
 
-/** Functions that few programs use (`functions.ts`). */
-export type RareFunctions = typeof functions;
+export type RandomInstruction = Extract<Instruction, { op: "random" }>;
+
+/** Random numbers, as a chain's loop over its elements asks for them. */
+export interface RandomNumbers {
+  /** What an instruction draws for the vector at so many bytes of the row. */
+  at(offset: I32 | undefined, constant: number): (instruction: RandomInstruction) => V128;
+  /** On to the next row. */
+  nextRow(): void;
+}
+
+/** Functions and kernels that few programs use, loaded with the first of them (`rare.ts`). */
+export type Rare = Readonly<
+  Record<"exp" | "expm1" | "log1p" | "softplus" | "erf", (f: FunctionBuilder, x: Vector) => Vector>
+> & {
+  /** `first`: the number of the chain's first element; `seedOf` gives the number behind a load. */
+  readonly randomNumbers: (
+    f: FunctionBuilder,
+    chain: Pick<Chain, "code" | "rows" | "columns">,
+    first: Pointer,
+    seedOf: (load: number) => I32,
+  ) => RandomNumbers;
+  readonly emitTranspose: (emission: Emission, kernel: Transpose, label: string) => Call;
+};
 
 /** The workers that run a program together, each on its rows, and the code with which they meet (`team.ts`). */
 export interface Team {
@@ -62,7 +82,7 @@ export interface Team {
 
 export interface Emission {
   readonly module: ModuleBuilder;
-  readonly rare: RareFunctions | undefined;
+  readonly rare: Rare | undefined;
   readonly team: Team | undefined;
   /** Whether the engine makes one instruction of two on neighbouring vectors. */
   readonly revectorized: boolean;

@@ -1,4 +1,4 @@
-/** Elementary functions that few programs use, loaded with the first of them. Scheme and accuracy are those of `math.ts`. */
+/** Elementary functions that few programs use. Scheme and accuracy are those of `math.ts`. */
 import { ERF_FAR, ERF_NEAR, EXP } from "../../minimax.js";
 import type { FunctionBuilder, Local } from "../assembler/assembler.js";
 import { f32x4, i32x4, v128 } from "../assembler/instructions.js";

@@ -1,10 +1,9 @@
 /** The scalar functions of the language over four lanes. A value is made when it is first asked for, and once. */
 import { type BinaryName, binaryNames, type UnaryName, unaryNames } from "../../../graph/pointwise.js";
-import { mix } from "../../../graph/random.js";
-import type { Instruction, Kernel } from "../../../program/program.js";
+import type { Instruction, Kernel, Shard } from "../../../program/program.js";
 import type { FunctionBuilder } from "../assembler/assembler.js";
-import { f32x4, type I32, i32, i32x4, type V128, v128 } from "../assembler/instructions.js";
-import type { RareFunctions, Vector } from "./emission.js";
+import { f32x4, type V128, v128 } from "../assembler/instructions.js";
+import type { RandomInstruction, Rare, Vector } from "./emission.js";
 import * as math from "./math.js";
 
 /** One value of a chain, in the forms in which it may be wanted. */
@@ -16,12 +15,6 @@ export interface Lanes {
   readonly constant?: number;
   /** Set for a product that nothing else uses: it may be fused into a sum. */
   readonly factors?: readonly [Lanes, Lanes];
-}
-
-/** What `random` needs: mix(counter) of the four elements, and its key as a vector. */
-export interface RandomSource {
-  mixedCounter(): Vector;
-  key(instruction: Extract<Instruction, { op: "random" }>): Vector;
 }
 
 function once<T>(make: () => T): () => T {
@@ -40,7 +33,7 @@ function maskLanes(f: FunctionBuilder, make: () => V128): Lanes {
   return { nonZero: mask, float: once(() => f.let(v128.and(mask(), f.constant(1)))) };
 }
 
-type CommonName = Exclude<UnaryName, keyof RareFunctions>;
+type CommonName = Exclude<UnaryName, keyof Rare>;
 const unary: Record<CommonName, (f: FunctionBuilder, x: Vector) => V128> = {
   neg: (_, x) => f32x4.neg(x),
   abs: (_, x) => f32x4.abs(x),
@@ -58,9 +51,10 @@ const unary: Record<CommonName, (f: FunctionBuilder, x: Vector) => V128> = {
 
 const isCommon = (op: UnaryName): op is CommonName => op in unary;
 
-/** Whether a kernel wants functions that are loaded on demand. */
+/** Whether a kernel wants what is loaded on demand. */
 export const usesRare = (kernel: Kernel): boolean =>
-  kernel.kind === "chain" && kernel.code.some(({ op }) => isUnary(op) && !isCommon(op));
+  kernel.kind === "transpose" ||
+  (kernel.kind === "chain" && kernel.code.some(({ op }) => op === "random" || (isUnary(op) && !isCommon(op))));
 
 /** Math.max and Math.min take several machine instructions; beside a constant one or two do. */
 function extremum(f: FunctionBuilder, op: "max" | "min", a: Lanes, b: Lanes): V128 {
@@ -105,25 +99,11 @@ function binary(f: FunctionBuilder, op: BinaryName, a: Lanes, b: Lanes, usedOnce
   }
 }
 
-const MULTIPLIERS = [0x7feb352d, 0x846ca68b] as const;
+export const isRandom = (instruction: Instruction): instruction is RandomInstruction => instruction.op === "random";
 
-/** `mix` of graph/random.ts over four lanes. */
-export function mixLanes(f: FunctionBuilder, x: V128): Vector {
-  const [first, second] = MULTIPLIERS;
-  const folded = (y: Vector, bits: number): V128 => v128.xor(y, i32x4.shrU(y, bits));
-  const a = f.let(i32x4.mul(folded(f.let(x), 16), f.bits(first)));
-  const b = f.let(i32x4.mul(folded(a, 15), f.bits(second)));
-  return f.let(folded(b, 16));
-}
-
-/** randomKey(seed, key) = mix(seed ^ mix(key)) in every lane. */
-export const keyLanes = (f: FunctionBuilder, seed: I32, key: number): Vector =>
-  mixLanes(f, i32x4.splat(i32.xor(seed, i32.const(mix(key)))));
-
-function uniform(f: FunctionBuilder, source: RandomSource, instruction: Extract<Instruction, { op: "random" }>): V128 {
-  const bits = mixLanes(f, v128.xor(source.mixedCounter(), source.key(instruction)));
-  return f32x4.mul(f32x4.convert(i32x4.shrU(bits, 8)), f.constant(2 ** -24));
-}
+/** Where random numbers are for a worker's rows: how many, of how many. */
+export const batchOf = (code: readonly Instruction[]): Shard | undefined =>
+  code.flatMap((instruction) => (isRandom(instruction) ? (instruction.batch ?? []) : []))[0];
 
 const isUnary = (op: string): op is UnaryName => (unaryNames as readonly string[]).includes(op);
 const isBinary = (op: string): op is BinaryName => (binaryNames as readonly string[]).includes(op);
@@ -131,8 +111,8 @@ const isBinary = (op: string): op is BinaryName => (binaryNames as readonly stri
 /** What stands behind the values of a chain: how often each is wanted, and what its instructions need. */
 export interface Means {
   readonly uses: readonly number[];
-  readonly random: RandomSource;
-  readonly rare: RareFunctions | undefined;
+  readonly random: ((instruction: RandomInstruction) => V128) | undefined;
+  readonly rare: Rare | undefined;
 }
 
 /** The values of a chain: the loads, then one for each instruction. */
@@ -157,7 +137,7 @@ function lanesOf(
     const { value } = instruction;
     return floatLanes(f, () => f.constant(value), { constant: Math.fround(value), float: () => f.constant(value) });
   }
-  if (instruction.op === "random") return floatLanes(f, () => uniform(f, random, instruction));
+  if (instruction.op === "random") return floatLanes(f, () => random!(instruction));
   const { op } = instruction;
   const [a, b, c] = instruction.args.map((argument) => values[argument]!);
   if (isUnary(op)) return floatLanes(f, () => (isCommon(op) ? unary[op] : rare![op])(f, a!.float()));
