@@ -8,28 +8,24 @@ export type BackendName = "auto" | "wasm" | "webgpu" | "reference";
 /** Threads that share the batch, where the backend works on the processor; "auto" (default): as many as there are processors. */
 export type Threads = number | "auto";
 
-/** Loaded when it is used: few pages meet an engine without SIMD. */
-const referenceOnDemand: Backend = {
-  name: "reference",
-  precision: "float64",
-  async createSession() {
-    const { reference } = await import("./reference/index.js");
-    return reference().createSession();
-  },
-};
+/** Loaded when it is used, so that a page that trains on wasm does not grow by it. */
+function onDemand(name: Backend["name"], precision: Backend["precision"], load: () => Promise<Backend>): Backend {
+  let loaded: Promise<Backend> | undefined;
+  return {
+    name,
+    precision,
+    async createSession() {
+      loaded ??= load();
+      return (await loaded).createSession();
+    },
+  };
+}
 
-let graphics: Backend | undefined;
-
-/** Loaded when it is used: a page that trains on the processor does not grow by it. Sessions share a device. */
-const webgpuOnDemand: Backend = {
-  name: "webgpu",
-  precision: "float32",
-  async createSession() {
-    const { webgpu } = await import("./webgpu/index.js");
-    graphics ??= webgpu();
-    return graphics.createSession();
-  },
-};
+const reference = /* @__PURE__ */ onDemand("reference", "float64", async () =>
+  (await import("./reference/index.js")).reference(),
+);
+/** Its sessions share a device. */
+const webgpu = /* @__PURE__ */ onDemand("webgpu", "float32", async () => (await import("./webgpu/index.js")).webgpu());
 
 /**
  * The backend of this name. "auto": wasm where WebAssembly has SIMD, else the slow reference, which is always one thread.
@@ -42,13 +38,13 @@ export function backendNamed(
 ): Backend {
   switch (name) {
     case "auto":
-      return hasSimd() ? wasm({ threads }) : referenceOnDemand;
+      return hasSimd() ? wasm({ threads }) : reference;
     case "wasm":
       return wasm({ threads });
     case "webgpu":
-      return webgpuOnDemand;
+      return webgpu;
     case "reference":
-      return referenceOnDemand;
+      return reference;
     default:
       throw new UserError(`there is no backend "${String(name)}"; the backends are auto, wasm, webgpu and reference`);
   }

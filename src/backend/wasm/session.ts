@@ -5,7 +5,6 @@
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import { kernelsOf, type Program, type Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session } from "../contract.js";
-import { createTimes } from "../times.js";
 import { turn } from "../turn.js";
 import { createHeap, type Heap } from "./heap.js";
 import type { Team } from "./kernels/emission.js";
@@ -78,7 +77,8 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   const addresses = new Map<Variable, number>();
   const arenas: Arena[] = [];
   const totals = { variables: 0, temporaries: 0, code: 0 };
-  const clock = createClock();
+  // Loaded when it is used.
+  const clock = options.profile ? (await import("./clock.js")).createClock() : undefined;
   const order = createOrder();
 
   const alive = (): Heap => {
@@ -182,7 +182,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
       firstRow += shard.shard?.rows ?? 0;
       return { module: compiled.get(shard)!, parameters };
     });
-    const number = await order.next(() => crew.load(parts, clock.marker(emitted[0]!.labels)));
+    const number = await order.next(() => crew.load(parts, clock?.marker(emitted[0]!.labels)));
     let last: RunResult = "done";
     let pending: Promise<RunResult> | undefined;
     const ended = (code: number): RunResult => {
@@ -195,7 +195,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
       threads: programs.length,
       run() {
         alive();
-        if (options.profile) clock.start();
+        clock?.start();
         arena.latest = executable;
         if (crew.immediate) return ended(crew.run(number) as number);
         pending = (async () => ended(await order.next(() => crew.run(number))))();
@@ -241,7 +241,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
       const { variables, temporaries, code } = totals;
       return { variables, temporaries, total: store.bytes() + code };
     },
-    profile: clock.profile,
+    profile: () => clock?.profile() ?? [],
     dispose() {
       crew.dispose();
       heap = undefined;
@@ -275,23 +275,5 @@ function createOrder() {
       });
       return result;
     },
-  };
-}
-
-/** Adds up the time between marks, by label. */
-function createClock() {
-  const times = createTimes();
-  let since = 0;
-  return {
-    start(): void {
-      since = performance.now();
-    },
-    marker:
-      (labels: readonly string[]) =>
-      (index: number): void => {
-        times.add(labels[index]!, performance.now() - since);
-        since = performance.now();
-      },
-    profile: times.profile,
   };
 }

@@ -1,5 +1,6 @@
 /** Elementary functions that few programs use. Scheme and accuracy are those of `math.ts`. */
-import { ERF_FAR, ERF_NEAR, EXP } from "../../minimax.js";
+import { EXP } from "../../minimax.js";
+import { ERF_FAR, ERF_NEAR } from "../../minimax-erf.js";
 import type { FunctionBuilder, Local } from "../assembler/assembler.js";
 import { f32x4, i32x4, v128 } from "../assembler/instructions.js";
 import {

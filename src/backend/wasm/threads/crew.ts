@@ -18,7 +18,7 @@ export interface Crew {
   /** Whether a run is over when it returns: the calling thread is one of the workers. */
   readonly immediate: boolean;
   /** Readies a program for the first `parts.length` workers; gives its number. */
-  load(parts: readonly Part[], mark: (index: number) => void): Promise<number>;
+  load(parts: readonly Part[], mark?: (index: number) => void): Promise<number>;
   /** Runs a program on its workers: what its code returned, at once where the calling thread is one of them. */
   run(program: number): number | Promise<number>;
   dispose(): void;
@@ -144,7 +144,7 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
     const others = parts.map((_, worker) => worker).filter((worker) => worker > 0 || !callerWorks);
     if (callerWorks) {
       const { module, parameters } = parts[0]!;
-      const instance = await WebAssembly.instantiate(module, { host: { memory, mark } });
+      const instance = await WebAssembly.instantiate(module, { host: mark ? { memory, mark } : { memory } });
       const run = instance.exports.run as (...parameters: number[]) => number;
       const { worker, firstRow, arena, partials, common } = parameters;
       own.set(program, () => run(worker, firstRow, arena, partials, common));
