@@ -20,6 +20,7 @@ export * from "./check/index.js";
 export * from "./data/index.js";
 export { UserError } from "./errors.js";
 // Looking inside
+export { type DispatchesOptions, explainDispatches } from "./explain/dispatches.js";
 export { type ExplainOptions, explain } from "./explain/explain.js";
 
 // Files
