@@ -304,7 +304,9 @@ function settingsOf(before: TextRun, given: Options, command: Command): Settings
 function checkSize(settings: Settings, text: TextData): number {
   const parameters = countTextParameters({ ...settings, vocabularySize: text.vocabulary.size });
   const bytes = parameters * 3 * (settings.backend === "reference" ? 8 : 4);
-  const limit = settings.backend === "reference" ? totalmem() : Math.min(totalmem(), 2 ** 32);
+  // A graphics device says itself what it has.
+  const onProcessor = settings.backend === "wasm" || settings.backend === "auto";
+  const limit = onProcessor ? Math.min(totalmem(), 2 ** 32) : totalmem();
   if (bytes > limit)
     throw new UserError(
       `a model of ${showCount(parameters)} parameters needs ${showCount(bytes / 2 ** 20)} MiB with Adam's two moments, ` +
