@@ -26,6 +26,11 @@ import { type Clip, createTrainerVariables } from "./update.js";
 export type { NamedTensor } from "./predictor.js";
 export type { Checkpoint, Progress, Report } from "./progress.js";
 
+const onDemand = {
+  diagnose: () => import("./diagnose.js"),
+  predictor: () => import("./predictor.js"),
+};
+
 /** How far the gradient goes back in a stream whose state is carried, and what is kept for it. */
 export type Bptt = (
   | {
@@ -195,7 +200,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
         const outcome = await program.run(source, progress.index + part, seedOfStep);
         revision++;
         if ("refused" in outcome)
-          throw await (await import("./diagnose.js")).nonFinite(session, outcome, step, learningRate);
+          throw await (await onDemand.diagnose()).nonFinite(session, outcome, step, learningRate);
         total += outcome.loss;
       }
       const gradientNorm = await readNumber(session, variables.gradientNorm);
@@ -284,7 +289,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     fit,
     evaluate: (data) => evaluateOn(data.validation?.(forValidation) ?? data.train(forValidation)),
     async predictor(predictorOptions) {
-      const { createPredictorOn } = await import("./predictor.js");
+      const { createPredictorOn } = await onDemand.predictor();
       return createPredictorOn(session, network, variables, predictorOptions, () => revision);
     },
     parameters: () => readAll(network.parameters),
