@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { vulkanEnvironment } from "./test/backend/webgpu/vulkan.js";
 
 const source = (file: string): string => fileURLToPath(new URL(`src/${file}`, import.meta.url));
 
@@ -14,6 +15,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     pool: "forks",
+    env: vulkanEnvironment(),
+    globalSetup: "test/backend/webgpu/announce.ts",
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },

@@ -9,6 +9,7 @@ export type { Backend, Executable, HostArray, Memory, RunResult, Session } from 
 export { evaluate } from "./backend/evaluate.js";
 export { reference } from "./backend/reference/index.js";
 export { type WasmOptions, wasm } from "./backend/wasm/index.js";
+export { type WebGpuOptions, webgpu } from "./backend/webgpu/index.js";
 // Cells and layers
 export { type Cell, type CellDefinition, defineCell } from "./cells/cell.js";
 export { type GruOptions, gru } from "./cells/gru.js";

@@ -3,23 +3,33 @@ import type { Backend } from "./contract.js";
 import { hasSimd } from "./wasm/features.js";
 import { wasm } from "./wasm/index.js";
 
-export type BackendName = "auto" | "wasm" | "reference";
+export type BackendName = "auto" | "wasm" | "webgpu" | "reference";
 
 /** Threads that share the batch, where the backend works on the processor; "auto" (default): as many as there are processors. */
 export type Threads = number | "auto";
 
-/** Loaded when it is used: few pages meet an engine without SIMD. */
-const referenceOnDemand: Backend = {
-  name: "reference",
-  precision: "float64",
-  async createSession() {
-    const { reference } = await import("./reference/index.js");
-    return reference().createSession();
-  },
-};
+/** Loaded when it is used, so that a page that trains on wasm does not grow by it. */
+function onDemand(name: Backend["name"], precision: Backend["precision"], load: () => Promise<Backend>): Backend {
+  let loaded: Promise<Backend> | undefined;
+  return {
+    name,
+    precision,
+    async createSession() {
+      loaded ??= load();
+      return (await loaded).createSession();
+    },
+  };
+}
+
+const reference = /* @__PURE__ */ onDemand("reference", "float64", async () =>
+  (await import("./reference/index.js")).reference(),
+);
+/** Its sessions share a device. */
+const webgpu = /* @__PURE__ */ onDemand("webgpu", "float32", async () => (await import("./webgpu/index.js")).webgpu());
 
 /**
  * The backend of this name. "auto": wasm where WebAssembly has SIMD, else the slow reference, which is always one thread.
+ * "webgpu" needs a graphics device: a browser's, or in Node the package "webgpu" and a driver.
  * @throws UserError on another name, or threads that are no whole number of at least 1
  */
 export function backendNamed(
@@ -28,12 +38,14 @@ export function backendNamed(
 ): Backend {
   switch (name) {
     case "auto":
-      return hasSimd() ? wasm({ threads }) : referenceOnDemand;
+      return hasSimd() ? wasm({ threads }) : reference;
     case "wasm":
       return wasm({ threads });
+    case "webgpu":
+      return webgpu;
     case "reference":
-      return referenceOnDemand;
+      return reference;
     default:
-      throw new UserError(`there is no backend "${String(name)}"; the backends are auto, wasm and reference`);
+      throw new UserError(`there is no backend "${String(name)}"; the backends are auto, wasm, webgpu and reference`);
   }
 }

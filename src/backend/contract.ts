@@ -22,6 +22,13 @@ export interface Memory {
 /** How a run ended: "done", or "refused": a guard was not finite and nothing was committed. */
 export type RunResult = "done" | "refused";
 
+/** Time spent in a kernel since the session began. */
+export interface ProfileEntry {
+  readonly label: string;
+  readonly calls: number;
+  readonly milliseconds: number;
+}
+
 export interface Executable {
   /** What runs; where threads share the work, the first one's part. */
   readonly program: Program;

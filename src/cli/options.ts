@@ -39,8 +39,11 @@ export const probability = (text: string): number => {
 };
 
 export const backendOption = (): Option =>
-  new Option("--backend <name>", "what computes: auto is wasm where WebAssembly has SIMD")
-    .choices(["auto", "wasm", "reference"] satisfies BackendName[])
+  new Option(
+    "--backend <name>",
+    "what computes: auto is wasm where WebAssembly has SIMD; webgpu needs the package webgpu and a graphics driver",
+  )
+    .choices(["auto", "wasm", "webgpu", "reference"] satisfies BackendName[])
     .default("auto");
 
 export const threadsOption = (): Option =>

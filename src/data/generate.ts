@@ -1,10 +1,10 @@
 /** Writing text with a trained character model, one character at a time. */
 
 import type { HostArray } from "../backend/contract.js";
+import { turn } from "../backend/turn.js";
 import { UserError } from "../errors.js";
 import { createRng } from "../parameters/rng.js";
 import type { Predictor } from "../train/predictor.js";
-import { turn } from "../train/turn.js";
 import { createSampler, type SamplingOptions } from "./sampling.js";
 import type { Vocabulary } from "./vocabulary.js";
 
@@ -43,6 +43,16 @@ export async function* generate(
   predictor.reset();
   for (const id of start.subarray(0, -1)) await read(id);
   let last = start[start.length - 1]!;
+  // Where an answer takes its time, many characters are drawn before one is read.
+  const { drawing } = predictor;
+  if (!predictor.runNow && drawing && options.topK === undefined && options.topP === undefined) {
+    for (let written = 0; written < length; ) {
+      const uniforms = Float64Array.from({ length: Math.min(drawing.most, length - written) }, rng.uniform);
+      for (last of await drawing.draw(last, uniforms, options.temperature ?? 1)) yield vocabulary.characters[last]!;
+      written += uniforms.length;
+    }
+    return;
+  }
   for (let written = 0; written < length; written++) {
     // No promise for an answer that is there already.
     const answer = read(last);

@@ -3,7 +3,7 @@
  * weights transposes them once, not every time.
  */
 import { type Variable, variable } from "../graph/variable.js";
-import { planMemory } from "./passes/plan.js";
+import { planMemory, readGuard } from "./passes/plan.js";
 import { type Buffer, type Program, reads, type Statement, writes } from "./program.js";
 
 export interface Hoisted {
@@ -12,30 +12,32 @@ export interface Hoisted {
   readonly run: Program;
 }
 
-/** `isConstant`: variables that keep their values from run to run. The program has no guards. */
+/** `isConstant`: variables that keep their values from run to run. */
 export function hoist(program: Program, isConstant: (variable: Variable) => boolean): Hoisted {
-  const { buffers, compute, commit } = program;
+  const { buffers, compute, guards, commit } = program;
   const early = constantStatements(program, isConstant);
   if (early.size === 0) return { prepare: undefined, run: program };
   const late = compute.filter((statement) => !early.has(statement));
   const written = new Set([...early].flatMap((statement) => touched(statement, writes)));
-  const wanted = new Set([...late, ...commit].flatMap((statement) => touched(statement, reads)));
+  const checks = guards.map(readGuard);
+  const wanted = new Set([...late, ...checks, ...commit].flatMap((statement) => touched(statement, reads)));
   // What the rest reads stays in memory of its own.
   const kept = buffers.map((buffer): Buffer => {
     if (!written.has(buffer.id) || !wanted.has(buffer.id)) return buffer;
     return { ...buffer, kind: "variable", variable: variable(buffer.name, [buffer.size], buffer.type) };
   });
-  const part = (name: string, first: readonly Statement[], last: readonly Statement[]): Program => ({
+  const part = (name: string, compute: readonly Statement[], rest?: Pick<Program, "guards" | "commit">): Program => ({
     name,
     buffers: kept,
-    compute: first,
+    compute,
     guards: [],
-    commit: last,
-    plan: planMemory(kept, [...first, ...last]),
+    commit: [],
+    ...rest,
+    plan: planMemory(kept, [...compute, ...(rest ? [...checks, ...rest.commit] : [])]),
   });
   return {
-    prepare: part(`${program.name}: constants`, [...early], []),
-    run: part(program.name, late, commit),
+    prepare: part(`${program.name}: constants`, [...early]),
+    run: part(program.name, late, { guards, commit }),
   };
 }
 

@@ -6,8 +6,8 @@ import { createStorage } from "./lowering/storage.js";
 import { fewerKernels } from "./passes/fewer-kernels.js";
 import { inPlace } from "./passes/in-place.js";
 import { intoLoops } from "./passes/into-loops.js";
-import { planMemory } from "./passes/plan.js";
-import { type Buffer, type Kernel, type Program, reads, type Statement, type View } from "./program.js";
+import { planMemory, readGuard } from "./passes/plan.js";
+import { type Buffer, type Kernel, type Program, reads, type Statement } from "./program.js";
 import { fewerPasses } from "./rewriting/fewer-passes.js";
 import { mergeEqual, reachable } from "./rewriting/simplify.js";
 
@@ -25,9 +25,17 @@ export interface ProgramOptions {
   readonly keep?: boolean;
 }
 
+export interface LowerOptions {
+  /**
+   * For a device that is fast at much at once and slow to begin: small passes over all time steps stay as they are, where a
+   * processor better does them step by step, in a cache. Default false.
+   */
+  readonly throughput?: boolean;
+}
+
 /** Makes the program that computes `results`, then carries out `commit`. */
-export function lower(options: ProgramOptions): Program {
-  return assembled(readied(options));
+export function lower(options: ProgramOptions, { throughput = false }: LowerOptions = {}): Program {
+  return assembled(readied(options), undefined, throughput);
 }
 
 /** Assignments made independent of one another, and the graph rewritten for fewer passes (but where every value is to be looked at). */
@@ -55,6 +63,7 @@ export interface Sharing {
 export function assembled(
   { name, results, commit: assignments = [], guards = [], keep = false }: ProgramOptions,
   sharing?: Sharing,
+  throughput = false,
 ): Program {
   const wanted = [...results, ...assignments].map(({ tensor }) => tensor);
   const representative = mergeEqual([...wanted, ...guards]);
@@ -74,7 +83,8 @@ export function assembled(
   storage.kindOf = (tensor) => (tensor.op === "allReduce" ? "common" : reduced.has(tensor) ? "partial" : "temporary");
   const computed = lowering.section(early, results);
   const first = sharing ? sharing.reduceTogether(computed) : computed;
-  const inLoops = keep ? first : intoLoops(storage.buffers, first, (label, size) => storage.buffer(label, size));
+  const inLoops =
+    keep || throughput ? first : intoLoops(storage.buffers, first, (label, size) => storage.buffer(label, size));
   if (sharing) storage.kindOf = (tensor) => (sharing.whole.has(tensor) ? "common" : "temporary");
   const updates = lowering.section(late, assignments, sharing?.whole);
   const finish = sharing ? sharing.sharedOut(sharing.reduceTogether(updates), storage.buffers) : updates;
@@ -100,14 +110,3 @@ function ownCopy(tensor: Tensor): Tensor {
     ? new Tensor("expand", [tensor], tensor.shape, { shape: tensor.shape })
     : tensor;
 }
-
-/** Guards are read between compute and commit; the plan must know. */
-const readGuard = (guard: View): Statement => ({
-  kind: "reduce",
-  op: "sum",
-  axis: "all",
-  square: false,
-  input: guard,
-  out: guard,
-  label: "guard",
-});

@@ -1,12 +1,13 @@
 /** The programs that a trainer needs for the shapes of its data, each compiled once: whole batches, or windows in segments. */
-
 import type { Session } from "../backend/contract.js";
+import { turn } from "../backend/turn.js";
 import { kept } from "../graph/maps.js";
 import type { Variable } from "../graph/variable.js";
 import { type BatchProgram, checkData, wholeBatch } from "./batches.js";
 import type { BatchSource } from "./data.js";
 import type { Loss } from "./loss.js";
 import { type TrainingStep, trainingStep, validationStep, type Window } from "./programs.js";
+import type { Ahead } from "./several.js";
 import type { UpdateOptions } from "./update.js";
 
 export interface BatchProgramsOptions extends Omit<UpdateOptions, "first" | "last"> {
@@ -19,8 +20,8 @@ export interface BatchProgramsOptions extends Omit<UpdateOptions, "first" | "las
 export interface BatchPrograms {
   /** The states that are carried from window to window in training, by name; complete after the first `training`. */
   readonly states: ReadonlyMap<string, Variable>;
-  /** Micro-batch `part` of an update, counted from 0. */
-  training(source: BatchSource, part: number): Promise<BatchProgram>;
+  /** Micro-batch `part` of an update, counted from 0; with `ahead` not waited for. */
+  training(source: BatchSource, part: number, ahead?: Ahead): Promise<BatchProgram>;
   validation(source: BatchSource): Promise<BatchProgram>;
 }
 
@@ -50,12 +51,16 @@ export function createBatchPrograms(session: Session, options: BatchProgramsOpti
   };
   return {
     states,
-    training(source, part) {
+    training(source, part, ahead) {
       const update = { ...options, first: part === 0, last: part === parts - 1 };
       const window = source.carries ? options.window : undefined;
       const segment = segmentOf(source);
-      return once(`training ${update.first} ${update.last}`, source, async () => {
-        if (!segment) return whole(source, trainingStep({ ...update, shapes: source, training: true, window, states }));
+      return once(`training ${update.first} ${update.last} ${ahead !== undefined}`, source, async () => {
+        await turn();
+        if (!segment) {
+          const step = trainingStep({ ...update, shapes: source, training: true, window, states });
+          return whole(source, ahead ? ahead.of(step) : step);
+        }
         const { segmentedTraining } = await segments();
         const shared = await once("segments", source, () =>
           segmentedTraining(session, source, common, { longest: segment, window, states }),

@@ -1,5 +1,6 @@
 /** Carrying out one batch: data in, program run, loss out. */
 import type { Executable, HostArray, Session } from "../backend/contract.js";
+import { turn } from "../backend/turn.js";
 import { sizeOf } from "../graph/shape.js";
 import type { ElementType, Variable } from "../graph/variable.js";
 import type { ProgramOptions } from "../program/lower.js";
@@ -14,6 +15,8 @@ export type Outcome = { readonly loss: number } | { readonly refused: ProgramOpt
 export interface BatchProgram {
   /** `seed`: of the update. */
   run(source: BatchSource, index: number, seed: number): Promise<Outcome>;
+  /** Begins it and asks for nothing; undefined where one run does not do it. */
+  begin?(source: BatchSource, index: number): Executable;
 }
 
 /** Numbers on their way to a session. */
@@ -65,18 +68,25 @@ export async function wholeBatch(
   { feed, program }: TrainingStep,
   result: Variable,
 ): Promise<BatchProgram> {
+  await turn();
   const executable: Executable = await session.compile(program);
   const host = hostFor(session, source);
+  const begin = (from: BatchSource, index: number): Executable => {
+    fillHost(host, from, index);
+    session.write(feed.input, host.inputs);
+    session.write(feed.target, host.targets);
+    if (host.mask) session.write(feed.mask!, host.mask);
+    if (from.carries) session.write(feed.reset, host.flags);
+    executable.run();
+    return executable;
+  };
   return {
+    begin,
     async run(from, index) {
-      fillHost(host, from, index);
-      session.write(feed.input, host.inputs);
-      session.write(feed.target, host.targets);
-      if (host.mask) session.write(feed.mask!, host.mask);
-      if (from.carries) session.write(feed.reset, host.flags);
-      executable.run();
-      if ((await executable.settled()) === "refused") return { refused: program, start: 0 };
-      return { loss: await readNumber(session, result) };
+      begin(from, index);
+      // Asked for together: one answer where the numbers are far away.
+      const [ended, loss] = await Promise.all([executable.settled(), readNumber(session, result)]);
+      return ended === "refused" ? { refused: program, start: 0 } : { loss };
     },
   };
 }

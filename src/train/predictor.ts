@@ -4,7 +4,8 @@ import { UserError } from "../errors.js";
 import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
 import type { ElementType } from "../graph/variable.js";
 import { hoist } from "../program/hoist.js";
-import { lower } from "../program/lower.js";
+import { lower, type ProgramOptions } from "../program/lower.js";
+import { canDraw, drawingStep, MOST_DRAWS } from "./drawing.js";
 import type { Network } from "./network.js";
 import { predictionStep } from "./prediction.js";
 import type { TrainerVariables } from "./update.js";
@@ -26,6 +27,8 @@ export interface Predictor {
    * steps of each row.
    */
   run(inputs: ArrayLike<number>, lengths?: ArrayLike<number>): Promise<HostArray>;
+  /** Undefined where the model does not give logits of one class for one index. */
+  readonly drawing?: Drawing;
   /** As `run`, where the backend can answer at once (processor backends); undefined elsewhere. */
   readonly runNow?: (inputs: ArrayLike<number>, lengths?: ArrayLike<number>) => HostArray;
   /** Back to the initial state, for all rows or for those flagged 1. */
@@ -34,6 +37,18 @@ export interface Predictor {
   states(): Promise<Record<string, NamedTensor>>;
   /** Goes on from these states, for all rows. @throws UserError on a name or shape that the model has not */
   setStates(states: Readonly<Record<string, NamedTensor>>): void;
+}
+
+/** Drawing where the model runs. */
+export interface Drawing {
+  /** Classes that can be drawn before they are read. */
+  readonly most: number;
+  /**
+   * Classes drawn one after another from the model's logits, the first after `id`, each the next one's input: one for each of
+   * the `uniforms` (in [0, 1), `most` at most), read back together. At `temperature` 0 the likeliest.
+   * @throws UserError where the logits are not finite
+   */
+  draw(id: number, uniforms: ArrayLike<number>, temperature: number): Promise<HostArray>;
 }
 
 /** Numbers with their shape, row-major. */
@@ -57,16 +72,28 @@ export async function createPredictorOn(
     carries: options.carry ?? inputShape.length === 3,
     masked,
   });
-  const weights = new Set([...network.parameters.values(), ...network.statistics.values()]);
   const rows = inputShape[inputShape.length - 2]!;
   // Threads share rows and do all of it anew; for a single row, or thread, the weights are made ready once.
   const alone = rows === 1 || (session.threads ?? 1) === 1;
-  const { prepare, run } = alone
-    ? hoist(lower(step.program), (variable) => weights.has(variable))
-    : { prepare: undefined, run: step.program };
-  const preparation = prepare && (await session.compile(prepare));
-  const executable = await session.compile(run);
-  let prepared: number | undefined;
+  const weights = new Set([...network.parameters.values(), ...network.statistics.values()]);
+  const readied = async (program: ProgramOptions): Promise<() => readonly Executable[]> => {
+    if (!alone) {
+      const always = [await session.compile(program)];
+      return () => always;
+    }
+    const { prepare, run } = hoist(lower(program), (variable) => weights.has(variable));
+    const preparation = prepare && (await session.compile(prepare));
+    const always = [await session.compile(run)];
+    const withPreparation = preparation ? [preparation, ...always] : always;
+    let prepared: number | undefined;
+    return () => {
+      if (prepared === revision()) return always;
+      prepared = revision();
+      return withPreparation;
+    };
+  };
+  /** What is to be run, in this order. */
+  const due = await readied(step.program);
   const out = new (session.backend.precision === "float64" ? Float64Array : Float32Array)(sizeOf(step.output.shape));
   const flags = new Float64Array(rows).fill(1);
   const mask = new Float64Array(masked ? inputShape[0]! * rows : 0);
@@ -96,14 +123,6 @@ export async function createPredictorOn(
     writeReset();
     resets = false;
   };
-  const always = [executable];
-  const withPreparation = preparation ? [preparation, executable] : always;
-  /** What is to be run, in this order. */
-  const due = (): readonly Executable[] => {
-    if (prepared === revision()) return always;
-    prepared = revision();
-    return withPreparation;
-  };
   const { readNow } = session;
   const runNow =
     readNow &&
@@ -113,8 +132,35 @@ export async function createPredictorOn(
       carryOn();
       return readNow(step.output, out);
     });
+  let drawing: ReturnType<typeof createDrawing> | undefined;
+  const createDrawing = async () => {
+    const drawn = drawingStep(step);
+    return { step: drawn, due: await readied(drawn.program) };
+  };
+  const draw: Drawing["draw"] = async (id, uniforms, temperature) => {
+    drawing ??= createDrawing();
+    const { step: drawn, due } = await drawing;
+    feed([id]);
+    session.write(drawn.temperature, [temperature]);
+    session.write(drawn.uniforms, uniforms);
+    session.write(drawn.position, [0]);
+    let latest: Executable | undefined;
+    for (let i = 0; i < uniforms.length; i++) {
+      for (const each of due()) {
+        each.run();
+        latest = each;
+      }
+      if (i === 0) carryOn();
+    }
+    const classes = await session.read(drawn.drawn);
+    // A refused run leaves everything as it is, so that all later ones are refused too.
+    if ((await latest?.settled()) === "refused")
+      throw new UserError("Nothing can be drawn: the logits are not finite.");
+    return classes.subarray(0, uniforms.length);
+  };
   return {
     outputShape: step.output.shape,
+    ...(canDraw(step.input, step.output.shape) ? { drawing: { most: MOST_DRAWS, draw } } : {}),
     runNow,
     async run(inputs, lengths) {
       if (runNow) return runNow(inputs, lengths);

@@ -1,14 +1,14 @@
 /** What a trainer reports, and what it needs to go on. */
 import type { NamedTensor } from "./predictor.js";
 
-/** What one update did. */
+/** What one update did, or several. */
 export interface Report {
   /** Updates made so far. */
   readonly step: number;
   readonly epoch: number;
-  /** Before the update. */
+  /** Before the update; the mean where there were several. */
   readonly loss: number;
-  /** Global norm of the gradient, before it was clipped by norm. */
+  /** Global norm of the (last) update's gradient, before it was clipped by norm. */
   readonly gradientNorm: number;
   readonly learningRate: number;
   /** Where this step validated. */

@@ -1,5 +1,6 @@
 /** Carrying out a window in segments: forward, keeping the states between segments; backward, running each forward again. */
 import type { Executable, HostArray, Session } from "../backend/contract.js";
+import { turn } from "../backend/turn.js";
 import { randomKey } from "../graph/random.js";
 import { sizeOf } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
@@ -17,7 +18,6 @@ import {
   validationSegment,
 } from "./segment-programs.js";
 import { type Segment, segmentsOf } from "./segments.js";
-import { turn } from "./turn.js";
 import type { UpdateOptions } from "./update.js";
 
 type Common = Pick<SegmentOptions, "network" | "loss" | "variables">;

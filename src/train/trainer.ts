@@ -4,6 +4,7 @@
  */
 import { type BackendName, backendNamed, type Threads } from "../backend/choose.js";
 import type { Backend, Memory } from "../backend/contract.js";
+import { turn } from "../backend/turn.js";
 import { checkAboveZero, checkCount, UserError } from "../errors.js";
 import { randomKey } from "../graph/random.js";
 import { sameShape, sizeOf } from "../graph/shape.js";
@@ -20,7 +21,7 @@ import type { NamedTensor, Predictor, PredictorOptions } from "./predictor.js";
 import type { Window } from "./programs.js";
 import type { Checkpoint, Progress, Report } from "./progress.js";
 import type { Schedule } from "./schedule.js";
-import { turn } from "./turn.js";
+import type { CarryOut, Several } from "./several.js";
 import { type Clip, createTrainerVariables } from "./update.js";
 
 export type { NamedTensor } from "./predictor.js";
@@ -29,6 +30,7 @@ export type { Checkpoint, Progress, Report } from "./progress.js";
 const onDemand = {
   diagnose: () => import("./diagnose.js"),
   predictor: () => import("./predictor.js"),
+  several: () => import("./several.js"),
 };
 
 /** How far the gradient goes back in a stream whose state is carried, and what is kept for it. */
@@ -85,6 +87,12 @@ export interface FitOptions {
   readonly patience?: number;
   /** Put the weights of the best validation back at the end. Default: true with `patience`. */
   readonly restoreBest?: boolean;
+  /**
+   * Updates between reports, each then with the mean loss since the one before; reports come too at the end of an epoch and where
+   * validation is due. On a graphics processor, and in a page, nothing is waited for in between, so that a greater number is
+   * faster. Default 1.
+   */
+  readonly reportEvery?: number;
 }
 
 export interface Trainer {
@@ -93,7 +101,7 @@ export interface Trainer {
   /** The most threads that share a batch. */
   readonly threads: number;
   readonly progress: Progress;
-  /** Trains; gives a report for every update. Leaving the loop stops after the current step, and a later call goes on from there. */
+  /** Trains; gives a report for every update, or every `reportEvery` of them. Leaving the loop stops after the current step, and a later call goes on from there. */
   fit(data: TrainingData, options: FitOptions): AsyncGenerator<Report, void, void>;
   /** Mean loss over the data's validation part (or its training part where it has none), without dropout. */
   evaluate(data: TrainingData): Promise<number>;
@@ -164,6 +172,21 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   const forTraining = { batch, window: Math.max(every, through), stride: every };
   const forValidation = { ...forTraining, window: every };
 
+  /** What the update that makes step `step` is to know. */
+  const writeScalars = (step: number) => {
+    const learningRate = schedule
+      ? schedule.rate(step - 1, optimizer.learningRate, progress.metrics)
+      : optimizer.learningRate;
+    writeNumber(session, variables.learningRate, learningRate);
+    const seedOfStep = randomKey(seed, step) | 0;
+    writeNumber(session, variables.seed, seedOfStep);
+    for (const [name, value] of Object.entries(optimizer.scalars(step)))
+      writeNumber(session, variables.scalars.get(name)!, value);
+    return { learningRate, seed: seedOfStep };
+  };
+
+  let several: Promise<Several> | undefined;
+
   async function* fit(data: TrainingData, fitOptions: FitOptions): AsyncGenerator<Report, void, void> {
     const {
       steps = Infinity,
@@ -171,7 +194,9 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       validateEvery,
       patience = Infinity,
       restoreBest = patience < Infinity,
+      reportEvery = 1,
     } = fitOptions;
+    checkCount("reportEvery", reportEvery);
     if (steps === Infinity && epochs === Infinity)
       throw new UserError("fit wants to know when to stop: give `steps` or `epochs`");
     const source = data.train(forTraining);
@@ -182,43 +207,51 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     startEpoch();
     const elements = sizeOf(source.inputShape.slice(0, -1)) * accumulate;
 
+    let learningRate = 0;
+    /** Carries out micro-batch `part` of the next update; gives its loss. */
+    const carryOut: CarryOut = async (part, ahead) => {
+      const scalars = writeScalars(progress.step + 1);
+      ({ learningRate } = scalars);
+      const program = await programs.training(source, part, ahead);
+      restorePending();
+      revision++;
+      const outcome = await (ahead ?? program).run(source, progress.index + part, scalars.seed, program);
+      if ("loss" in outcome) return outcome.loss;
+      throw await (await onDemand.diagnose()).nonFinite(session, outcome, progress.step + 1, learningRate);
+    };
+    const move = (updates: number): void => {
+      progress = { ...progress, step: progress.step + updates, index: progress.index + updates * accumulate };
+    };
+
     while (progress.step < steps && progress.epoch < epochs) {
       const began = performance.now();
-      const step = progress.step + 1;
-      const learningRate = schedule
-        ? schedule.rate(progress.step, optimizer.learningRate, progress.metrics)
-        : optimizer.learningRate;
-      writeNumber(session, variables.learningRate, learningRate);
-      const seedOfStep = randomKey(seed, step) | 0;
-      writeNumber(session, variables.seed, seedOfStep);
-      for (const [name, value] of Object.entries(optimizer.scalars(step)))
-        writeNumber(session, variables.scalars.get(name)!, value);
-      let total = 0;
-      for (let part = 0; part < accumulate; part++) {
-        const program = await programs.training(source, part);
-        restorePending();
-        const outcome = await program.run(source, progress.index + part, seedOfStep);
-        revision++;
-        if ("refused" in outcome)
-          throw await (await onDemand.diagnose()).nonFinite(session, outcome, step, learningRate);
-        total += outcome.loss;
+      let [updates, total] = [1, 0];
+      if (reportEvery === 1) {
+        for (let part = 0; part < accumulate; part++) total += await carryOut(part);
+        move(1);
+      } else {
+        several ??= onDemand.several().then(({ createSeveral }) => createSeveral(session, recompute === false));
+        const run = { ...fitOptions, reportEvery, accumulate, batches: source.length, progress, carryOut, move };
+        ({ updates, total } = await (await several)(run));
       }
       const gradientNorm = await readNumber(session, variables.gradientNorm);
       const seconds = (performance.now() - began) / 1000;
 
-      const index = progress.index + accumulate;
-      const ended = index + accumulate > source.length;
-      progress = { ...progress, step, index: ended ? 0 : index, epoch: progress.epoch + (ended ? 1 : 0) };
-      if (ended) startEpoch();
+      const { step } = progress;
+      const ended = progress.index + accumulate > source.length;
+      if (ended) {
+        progress = { ...progress, index: 0, epoch: progress.epoch + 1 };
+        startEpoch();
+      }
       const finished = step >= steps || progress.epoch >= epochs;
       const regular = validateEvery ? step % validateEvery === 0 : ended;
       const report = {
         step,
         epoch: progress.epoch,
-        loss: total / accumulate,
+        loss: total / (updates * accumulate),
         gradientNorm,
         learningRate,
-        elementsPerSecond: elements / seconds,
+        elementsPerSecond: (elements * updates) / seconds,
       };
       if (!validation || !(regular || finished)) {
         await turn();

@@ -4,6 +4,7 @@ import type { Backend } from "../../src/backend/contract.js";
 import { evaluate } from "../../src/backend/evaluate.js";
 import { reference } from "../../src/backend/reference/index.js";
 import { wasm } from "../../src/backend/wasm/index.js";
+import { webgpu } from "../../src/backend/webgpu/index.js";
 import * as language from "../../src/graph/language.js";
 import { opTable } from "../../src/graph/ops/table.js";
 import { pointwiseNames } from "../../src/graph/pointwise.js";
@@ -11,8 +12,16 @@ import { gradients } from "../../src/graph/sweep.js";
 import { pointwise, type Tensor } from "../../src/graph/tensor.js";
 import { type Variable, variable } from "../../src/graph/variable.js";
 import { createRng, type Rng } from "../../src/parameters/rng.js";
+import { nullDevice, testBackend } from "./webgpu/driver.js";
 
-const backends: Backend[] = [wasm({ threads: 1 }), wasm({ threads: 1, relaxedSimd: "off" })];
+const graphics = await testBackend();
+/** Without a driver kernels are checked all the same, and not run. */
+const checked = graphics ? undefined : await webgpu({ device: await nullDevice() }).createSession();
+const backends: Backend[] = [
+  wasm({ threads: 1 }),
+  wasm({ threads: 1, relaxedSimd: "off" }),
+  ...(graphics ? [graphics] : []),
+];
 /** Of the largest value of each result. */
 const tolerance = 2e-5;
 const sizes = [1, 3, 7, 65];
@@ -65,6 +74,13 @@ async function agree(seed: number, build: (numbers: Numbers) => Tensor): Promise
     ["y", y],
     ...gradients(loss, wrt).map((dx, i) => [`d${wrt[i]!.name}`, dx] as const),
   ]) as Record<string, Tensor>;
+  if (checked) {
+    const results = Object.entries(outputs).map(([name, tensor]) => ({
+      variable: variable(name, tensor.shape),
+      tensor,
+    }));
+    await checked.compile({ name: "checked", results });
+  }
   const expected = await evaluate(reference(), outputs, given.feeds);
   const shared = given.feeds.some(([made]) => made.batch);
   for (const backend of shared ? [...backends, threads] : backends) {

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { UserError } from "../../src/errors.js";
 import { productWork } from "../../src/program/work.js";
+import { testDevice } from "../backend/webgpu/driver.js";
 import { best, floorOf, median, type Rival } from "./measure.js";
 import { benchOptions } from "./options.js";
 import { createPeak } from "./peak.js";
@@ -40,6 +41,7 @@ const writing: Workload = {
 describe("the command line", () => {
   it("measures everything by default", () => {
     expect(benchOptions([])).toEqual({
+      backend: "wasm",
       workloads,
       json: false,
       threads: undefined,
@@ -69,6 +71,8 @@ describe("the command line", () => {
     ["--profile --json", "--profile prints a table of its own: leave out --json"],
     ["--profile --against pytorch", "--profile prints a table of its own: leave out --against"],
     ["--profile --threads 2", "--profile measures one thread: leave out --threads 2"],
+    ["--backend cuda", '--backend is wasm or webgpu, not "cuda"'],
+    ["--backend webgpu --threads 2", "--threads is for the processor: leave it out with --backend webgpu"],
     ["--fast", "Unknown option '--fast'"],
     ["char-rnn-128", "Unexpected argument 'char-rnn-128'"],
   ])("refuses %s in one sentence", (line, message) => {
@@ -144,6 +148,23 @@ describe("a subject", () => {
   });
 });
 
+const device = await testDevice();
+describe.skipIf(device === undefined)("a subject on a graphics processor", () => {
+  it("trains, and profiles each kernel", async () => {
+    const subject = await createSubject(small, { backend: "webgpu", profile: true });
+    const before = subject.profile().reduce((sum, { calls }) => sum + calls, 0);
+    const times = await subject.measure(0);
+    const kernels = subject.profile();
+    const calls = kernels.reduce((sum, entry) => sum + entry.calls, 0) - before;
+    expect(calls).toBe(subject.dispatches()! * times.length * subject.together);
+    expect(kernels.every(({ milliseconds }) => milliseconds >= 0)).toBe(true);
+    // Several kernels may be one dispatch.
+    const labels = new Set(kernels.flatMap(({ label }) => label.split(" + ")));
+    for (const label of workByLabel(subject.programs.at(-1)!).keys()) expect(labels).toContain(label);
+    subject.dispose();
+  });
+});
+
 describe("results", () => {
   const rival = (name: string, ms: number): Rival => ({
     peer: "pytorch-1",
@@ -153,6 +174,7 @@ describe("results", () => {
   });
   const result = {
     workload: small,
+    backend: "wasm" as const,
     threads: 2,
     ms: 2,
     ready: 30,
@@ -164,7 +186,7 @@ describe("results", () => {
 
   it("are compared with the rival's best", () => {
     expect(best(result.against)!.configuration.name).toBe("quick");
-    const cells = table(true).row(result).split(/ {2,}/);
+    const cells = table("wasm", true).row(result).split(/ {2,}/);
     expect(cells).toEqual(["small", "2", "2.00", "12,000", "0.10", "40.0", "30.0", "5.00", "6.00", "quick", "3.00"]);
     expect(jsonLines(result).map((line) => JSON.parse(line).ratio)).toEqual([undefined, 4.5, 3]);
   });

@@ -1,5 +1,6 @@
 /** Ours and theirs in turn: whatever the machine does meanwhile, it does to both. */
 import { setTimeout as pause } from "node:timers/promises";
+import type { BenchBackend } from "./options.js";
 import type { Measured, PyTorch } from "./pytorch.js";
 import { createSubject } from "./subject.js";
 import { workOf } from "./work.js";
@@ -7,7 +8,10 @@ import type { Workload } from "./workloads.js";
 
 export interface Result {
   readonly workload: Workload;
+  readonly backend: BenchBackend;
   readonly threads: number;
+  /** Of a step on a graphics processor. */
+  readonly dispatches?: number | undefined;
   /** Milliseconds of a piece: a step, or a text. */
   readonly ms: number;
   /** Milliseconds until the first piece begins, and of that piece. */
@@ -29,6 +33,7 @@ export interface Rival {
 }
 
 export interface MeasureOptions {
+  readonly backend: BenchBackend;
   readonly threads: number | undefined;
   readonly seconds: number;
   readonly peak: () => number;
@@ -45,8 +50,8 @@ const LONG = 100;
 export const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1]!;
 
 export async function measure(workload: Workload, options: MeasureOptions): Promise<Result> {
-  const { threads, seconds, peak, pytorch } = options;
-  const subject = await createSubject(workload, { threads });
+  const { backend, threads, seconds, peak, pytorch } = options;
+  const subject = await createSubject(workload, { backend, threads });
   try {
     const rivals = ((await pytorch?.prepare(workload)) ?? []).map((configuration) => ({
       configuration,
@@ -68,6 +73,8 @@ export async function measure(workload: Workload, options: MeasureOptions): Prom
     await pytorch?.forget();
     return {
       workload,
+      backend,
+      dispatches: subject.dispatches(),
       threads: subject.threads,
       ms: median(ours),
       ready: subject.ready,

@@ -1,5 +1,6 @@
-/** Where a workload's time goes: by kernel, on one thread. */
+/** Where a workload's time goes: by kernel, on one thread or on the graphics processor. */
 import { median } from "./measure.js";
+import type { BenchBackend } from "./options.js";
 import { createSubject } from "./subject.js";
 import { workByLabel } from "./work.js";
 import type { Workload } from "./workloads.js";
@@ -15,6 +16,7 @@ export interface ProfiledKernel {
 
 export interface Profile {
   readonly workload: Workload;
+  readonly backend: BenchBackend;
   /** Milliseconds of a piece without looking, and with it. */
   readonly ms: number;
   readonly profiled: number;
@@ -23,23 +25,30 @@ export interface Profile {
   readonly kernels: readonly ProfiledKernel[];
 }
 
-export async function profile(workload: Workload, seconds: number, peak: () => number): Promise<Profile> {
-  const plain = await createSubject(workload, { threads: 1 });
+export interface ProfileOptions {
+  readonly backend: BenchBackend;
+  readonly seconds: number;
+  readonly peak: () => number;
+}
+
+export async function profile(workload: Workload, { backend, seconds, peak }: ProfileOptions): Promise<Profile> {
+  const plain = await createSubject(workload, { backend, threads: 1 });
   const ms = median(await plain.measure(seconds / 2));
   plain.dispose();
 
-  const subject = await createSubject(workload, { threads: 1, profile: true });
+  const subject = await createSubject(workload, { backend, threads: 1, profile: true });
   const before = new Map(subject.profile().map((entry) => [entry.label, entry]));
   const times = await subject.measure(seconds / 2);
+  const pieces = times.length * subject.together;
   const runs = workload.kind === "sample" ? workload.characters : 1;
   const work = workByLabel(subject.programs.at(-1)!);
   const kernels = subject.profile().map(({ label, calls, milliseconds }): ProfiledKernel => {
     const known = before.get(label);
-    const each = (milliseconds - (known?.milliseconds ?? 0)) / times.length;
-    const flops = (work.get(label) ?? 0) * runs;
+    const each = (milliseconds - (known?.milliseconds ?? 0)) / pieces;
+    const flops = label.split(" + ").reduce((sum, each) => sum + (work.get(each) ?? 0), 0) * runs;
     return {
       label,
-      calls: (calls - (known?.calls ?? 0)) / times.length,
+      calls: (calls - (known?.calls ?? 0)) / pieces,
       ms: each,
       rate: flops > 0 ? flops / each / 1e6 : undefined,
     };
@@ -47,6 +56,7 @@ export async function profile(workload: Workload, seconds: number, peak: () => n
   subject.dispose();
   return {
     workload,
+    backend,
     ms,
     profiled: times.reduce((sum, time) => sum + time, 0) / times.length,
     peak: peak(),

@@ -8,7 +8,7 @@ import { type BenchOptions, benchOptions, usage } from "./options.js";
 import { createPeak } from "./peak.js";
 import { profile } from "./profile.js";
 import { startPyTorch } from "./pytorch.js";
-import { jsonLines, machine, profileTable, table } from "./table.js";
+import { graphics, jsonLines, machine, profileTable, table } from "./table.js";
 
 async function bench(options: BenchOptions): Promise<void> {
   enableRelaxedSimd();
@@ -17,20 +17,21 @@ async function bench(options: BenchOptions): Promise<void> {
       `--revectorize wants Node 24 or newer on an x64 processor: this is Node ${process.version} (V8 ${process.versions.v8}) on ${process.arch}`,
     );
   const peak = createPeak();
-  if (!options.json) console.log(`${machine(options.revectorize)}\n`);
+  const { backend } = options;
+  if (!options.json) console.log(`${backend === "webgpu" ? await graphics() : machine(options.revectorize)}\n`);
   if (options.profile) {
     for (const workload of options.workloads)
-      console.log(`${profileTable(await profile(workload, options.seconds, peak))}\n`);
+      console.log(`${profileTable(await profile(workload, { backend, seconds: options.seconds, peak }))}\n`);
     return;
   }
   const pytorch = options.against && (await startPyTorch());
   try {
-    const { head, row, foot } = table(pytorch !== undefined);
+    const { head, row, foot } = table(backend, pytorch !== undefined);
     if (!options.json) console.log(head);
     const results: Result[] = [];
     for (const workload of options.workloads) {
       const { threads, seconds } = options;
-      const result = await measure(workload, { threads, seconds, peak, pytorch });
+      const result = await measure(workload, { backend, threads, seconds, peak, pytorch });
       results.push(result);
       console.log(options.json ? jsonLines(result).join("\n") : row(result));
     }

@@ -1,7 +1,9 @@
 /** Results in print. */
 import { cpus, loadavg } from "node:os";
 import { hasRelaxedSimd } from "../../src/backend/wasm/features.js";
+import { webgpu } from "../../src/backend/webgpu/index.js";
 import { best, floorOf, median, type Result } from "./measure.js";
+import type { BenchBackend } from "./options.js";
 import type { Profile } from "./profile.js";
 import { stepsOf } from "./workloads.js";
 
@@ -32,6 +34,16 @@ const rivalColumns: readonly Column[] = [
   { title: "ratio", width: 7, of: ({ against }) => short(best(against)!.ratio) },
 ];
 
+const ofGraphics = (title: string, width: number, of: Column["of"]): Column => ({ title, width, of });
+const columnsOf = (backend: BenchBackend): readonly Column[] =>
+  backend === "wasm"
+    ? columns
+    : [
+        ...columns.filter(({ title }) => !["threads", "floor, ms", "peak"].includes(title)),
+        ofGraphics("dispatches", 12, ({ dispatches }) => count(dispatches!)),
+        ofGraphics("GFLOP/s", 10, ({ work, ms }) => short(work / ms / 1e6)),
+      ];
+
 const cell = (text: string, width: number): string => (width < 0 ? text.padEnd(-width) : text.padStart(width));
 
 /** What the numbers depend on beside the code. */
@@ -46,14 +58,22 @@ export function machine(revectorized: boolean): string {
   ].join(", ");
 }
 
+/** The graphics processor that WebGPU chooses. */
+export async function graphics(): Promise<string> {
+  const session = await webgpu().createSession();
+  const { adapter } = session;
+  session.dispose();
+  return `Node ${process.version}, WebGPU on ${adapter}`;
+}
+
 export interface Table {
   readonly head: string;
   row(result: Result): string;
   foot(results: readonly Result[]): string;
 }
 
-export function table(withRival: boolean): Table {
-  const all = withRival ? [...columns, ...rivalColumns] : columns;
+export function table(backend: BenchBackend, withRival: boolean): Table {
+  const all = [...columnsOf(backend), ...(withRival ? rivalColumns : [])];
   const line = (of: (column: Column) => string): string =>
     all
       .map((column) => cell(of(column), column.width))
@@ -63,6 +83,8 @@ export function table(withRival: boolean): Table {
     head: line(({ title }) => (title === "its best with" ? `  ${title}` : title)),
     row: (result) => line((column) => column.of(result)),
     foot(results) {
+      if (backend === "webgpu")
+        return "dispatches: of a step, which is one submission; GFLOP/s: of the products; ready: until the first step begins, compiling included.";
       const peaks = results.map(({ peak }) => peak);
       return [
         `peak: GFLOP/s of a bare multiply-add loop on one core in the same seconds, ${short(Math.min(...peaks))} to ${short(Math.max(...peaks))}, median ${short(median(peaks))};`,
@@ -85,7 +107,7 @@ export function jsonLines(result: Result): string[] {
     steps_per_s: Number(((stepsOf(workload) * 1000) / time).toFixed(1)),
   });
   return [
-    entry("throughtime-wasm", threads, ms),
+    entry(`throughtime-${result.backend}`, threads, ms),
     ...against.map(({ peer, configuration, ms: time, ratio }) => ({
       ...entry(peer, configuration.threads, time),
       blas: configuration.blas,
@@ -97,7 +119,8 @@ export function jsonLines(result: Result): string[] {
 /** Kernels below this share of the time are summed up in one line. */
 const SMALL = 0.005;
 
-export function profileTable({ workload, ms, profiled, peak, kernels }: Profile): string {
+export function profileTable({ workload, backend, ms, profiled, peak, kernels }: Profile): string {
+  const onGraphics = backend === "webgpu";
   const inside = kernels.reduce((sum, kernel) => sum + kernel.ms, 0);
   const large = kernels.filter((kernel) => kernel.ms >= SMALL * profiled);
   const rest = kernels.filter((kernel) => kernel.ms < SMALL * profiled);
@@ -105,12 +128,12 @@ export function profileTable({ workload, ms, profiled, peak, kernels }: Profile)
     `  ${label.slice(0, 63).padEnd(64)}${calls.padStart(8)}${short(time).padStart(9)}${`${((100 * time) / profiled).toFixed(1)} %`.padStart(9)}${rate.padStart(10)}${share.padStart(9)}`.trimEnd();
   const sum = (part: typeof kernels): number => part.reduce((total, kernel) => total + kernel.ms, 0);
   return [
-    `${workload.name}: ${short(ms)} ms (${short(profiled)} while profiled), peak ${short(peak)} GFLOP/s`,
-    `  ${"kernel".padEnd(64)}${"calls".padStart(8)}${"ms".padStart(9)}${"share".padStart(9)}${"GFLOP/s".padStart(10)}${"of peak".padStart(9)}`,
+    `${workload.name}: ${short(ms)} ms (${short(profiled)} while profiled)${onGraphics ? "" : `, peak ${short(peak)} GFLOP/s`}`,
+    `  ${"kernel".padEnd(64)}${"calls".padStart(8)}${"ms".padStart(9)}${"share".padStart(9)}${"GFLOP/s".padStart(10)}${onGraphics ? "" : "of peak".padStart(9)}`,
     ...large.map(({ label, calls, ms: time, rate }) =>
       rate === undefined
         ? line(label, count(calls), time)
-        : line(label, count(calls), time, short(rate), `${Math.round((100 * rate) / peak)} %`),
+        : line(label, count(calls), time, short(rate), onGraphics ? "" : `${Math.round((100 * rate) / peak)} %`),
     ),
     ...(rest.length > 0 ? [line(`${rest.length} smaller ones`, "", sum(rest))] : []),
     line("outside of kernels", "", profiled - inside),

@@ -42,6 +42,11 @@ export const workloads: readonly Workload[] = [
   { kind: "sample", name: "sample-lstm-128", cell: "lstm", vocabulary: 65, hidden: 128, layers: 2, characters: 500 },
 ];
 
+/** Measured only when they are named: for graphics processors. */
+export const furtherWorkloads: readonly Workload[] = [
+  { ...characters, name: "char-lstm-1024", cell: "lstm", hidden: 1024, batch: 128, time: 128 },
+];
+
 /** Steps of the recurrence (T·N), or characters, in one measured piece. */
 export const stepsOf = (workload: Workload): number =>
   workload.kind === "train" ? workload.time * workload.batch : workload.characters;

@@ -2,11 +2,13 @@
  * Runs golden cases and prints a line for each case and backend: npm run test:golden
  *
  *   GOLDEN    the folder of cases; default the copies in the repository
- *   BACKENDS  reference,wasm,wasm-threads by default
+ *   BACKENDS  reference,wasm,wasm-threads by default, and webgpu where there is a Vulkan driver
  */
+import { testBackend } from "../backend/webgpu/driver.js";
 import { type BackendName, backends, casesIn, committedCases, runCase } from "./suites.js";
 
 const known = Object.keys(backends) as BackendName[];
+const usual = (await testBackend()) ? known : known.filter((name) => name !== "webgpu");
 
 function chosenBackends(text: string): BackendName[] {
   const names = [...new Set(text.split(",").map((name) => name.trim()))];
@@ -16,7 +18,7 @@ function chosenBackends(text: string): BackendName[] {
 }
 
 async function main(): Promise<boolean> {
-  const { GOLDEN = committedCases, BACKENDS = known.join(",") } = process.env;
+  const { GOLDEN = committedCases, BACKENDS = usual.join(",") } = process.env;
   const names = chosenBackends(BACKENDS);
   const paths = await casesIn(GOLDEN);
   let [passed, failed] = [0, 0];

@@ -2,10 +2,11 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Backend } from "../../src/backend/contract.js";
+import type { Backend, Session } from "../../src/backend/contract.js";
 import { reference } from "../../src/backend/reference/index.js";
 import { wasm } from "../../src/backend/wasm/index.js";
-import { type GoldenCase, oneOf, readCase } from "./case.js";
+import { testBackend } from "../backend/webgpu/driver.js";
+import { count, type GoldenCase, oneOf, readCase } from "./case.js";
 import { errorOf, type Outcome, toleranceOf } from "./compare.js";
 import { runDense } from "./dense.js";
 import { runRecurrent } from "./recurrent.js";
@@ -20,7 +21,12 @@ export const backends = {
   wasm: () => wasm({ threads: 1 }),
   // Every program that can be shared is, however small.
   "wasm-threads": () => wasm({ threads: 2, shareFrom: 0 }),
-} as const satisfies Readonly<Record<string, () => Backend>>;
+  async webgpu() {
+    const backend = await testBackend();
+    if (!backend) throw new Error("there is no Vulkan driver for Dawn");
+    return backend;
+  },
+} as const satisfies Readonly<Record<string, () => Backend | Promise<Backend>>>;
 export type BackendName = keyof typeof backends;
 
 /** Suites that compute on a backend, and those that do not. */
@@ -61,12 +67,29 @@ export async function* runCase(path: string, names: readonly BackendName[]): Asy
       const golden = await readCase(path);
       suiteOf(golden);
       if (name === "host") return judged(await hosted[suite as keyof typeof hosted](golden), "float64");
-      const backend = backends[name]();
-      return judged(await computing[suite as keyof typeof computing](golden, backend), backend.precision);
+      const { backend, threads } = watched(await backends[name]());
+      const judgement = judged(await computing[suite as keyof typeof computing](golden, backend), backend.precision);
+      const several = name === "wasm-threads" && (await readCase(path)).fields.get("batch", count) > 1;
+      return several && threads() < 2 ? { ...judgement, passed: false, detail: "threads did not share it" } : judgement;
     };
     const outcome = await report().catch((error) => ({ passed: false, detail: messageOf(error) }));
     yield { name: label, backend: name, ...outcome };
   }
+}
+
+/** A backend, and the most threads that have shared one of its programs. */
+function watched(backend: Backend): { readonly backend: Backend; threads(): number } {
+  let most = 0;
+  const createSession = async (): Promise<Session> => {
+    const session = await backend.createSession();
+    const compile: Session["compile"] = async (source) => {
+      const executable = await session.compile(source);
+      most = Math.max(most, executable.threads);
+      return executable;
+    };
+    return { ...session, compile };
+  };
+  return { backend: { ...backend, createSession }, threads: () => most };
 }
 
 const suiteOf = ({ fields }: GoldenCase) =>

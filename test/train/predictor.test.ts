@@ -151,4 +151,47 @@ describe("writing", () => {
     expect(turns).toBeGreaterThan(0);
     trainer.dispose();
   });
+
+  it.each([reference, wasm])(
+    "draws many characters before they are read, on %o: the same text as one by one",
+    async (backend) => {
+      const trainer = await trainerOn(backend());
+      await train(trainer, 12);
+      const predictor = await trainer.predictor(oneByOne);
+      const inBlocks: Predictor = { ...predictor, runNow: undefined };
+      const written = async (from: Predictor, temperature: number): Promise<string> => {
+        let all = "";
+        for await (const piece of generate(from, text.vocabulary, {
+          length: 150,
+          temperature,
+          seed: 3,
+          prompt: "the ",
+        }))
+          all += piece;
+        return all;
+      };
+      for (const temperature of [0, 0.7, 1.5])
+        expect(await written(inBlocks, temperature)).toBe(await written(predictor, temperature));
+      // The weights as they are now.
+      await train(trainer, 12);
+      expect(await written(inBlocks, 0.7)).toBe(await written(predictor, 0.7));
+      trainer.dispose();
+    },
+  );
+
+  it.each([reference, wasm])("draws nothing from logits that are not finite, on %o", async (backend) => {
+    const trainer = await trainerOn(backend());
+    const predictor = await trainer.predictor(oneByOne);
+    await predictor.drawing!.draw(0, [0.5], 1);
+    const state = await predictor.states();
+    const broken = Object.fromEntries(
+      Object.entries(state).map(([name, { shape, data }]) => [
+        name,
+        { shape, data: Array.from(data, () => Number.NaN) },
+      ]),
+    );
+    predictor.setStates(broken);
+    await expect(predictor.drawing!.draw(0, [0.5, 0.5], 1)).rejects.toThrow("the logits are not finite");
+    trainer.dispose();
+  });
 });

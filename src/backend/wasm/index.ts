@@ -78,4 +78,4 @@ function threadsFor(wanted: WasmOptions["threads"] = "auto"): number {
   return 1;
 }
 
-export type { CompileModule, ProfileEntry, WasmSession } from "./session.js";
+export type { CompileModule, WasmSession } from "./session.js";

@@ -2,17 +2,17 @@
  * A session: variables and compiled programs in one memory (`heap.ts`). Programs of a session run one after another, so
  * they share an arena for their temporaries where it is large enough.
  */
-import { UserError } from "../../errors.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import { kernelsOf, type Program, type Variable } from "../../program/program.js";
-import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
+import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session } from "../contract.js";
+import { turn } from "../turn.js";
 import { createHeap, type Heap } from "./heap.js";
 import type { Team } from "./kernels/emission.js";
 import { usesRare } from "./kernels/pointwise.js";
 import { type CompiledModule, emitProgram } from "./module.js";
 import type { Part } from "./threads/crew.js";
 import { createLocalStore, type Store } from "./threads/store.js";
-import { CONTROL_BYTES, CREW_BYTES, wantsShared } from "./threads/thread.js";
+import { CONTROL_BYTES, CREW_BYTES, disposed, wantsShared } from "./threads/thread.js";
 
 const BYTES = 4;
 /** What the alignment of a buffer may add to its bytes. */
@@ -40,13 +40,6 @@ export interface SessionOptions {
   readonly shareFrom?: number | undefined;
   readonly profile?: boolean | undefined;
   readonly compile?: CompileModule | undefined;
-}
-
-/** Seconds spent in a kernel since the session began. */
-export interface ProfileEntry {
-  readonly label: string;
-  readonly calls: number;
-  readonly milliseconds: number;
 }
 
 export interface WasmSession extends Session {
@@ -92,11 +85,12 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   const addresses = new Map<Variable, number>();
   const arenas: Arena[] = [];
   const totals = { variables: 0, temporaries: 0, code: 0 };
-  const clock = createClock();
+  // Loaded when it is used.
+  const clock = options.profile ? (await import("./clock.js")).createClock() : undefined;
   const order = createOrder();
 
   const alive = (): Heap => {
-    if (!heap) throw new UserError("this session is disposed: create a new one");
+    if (!heap) throw disposed();
     return heap;
   };
 
@@ -151,27 +145,28 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   async function compile(source: Program | ProgramOptions): Promise<Executable> {
     const { programs, team } = await programsOf(source);
     const rare = programs.some((program) => kernelsOf(program).some(usesRare)) ? await onDemand.rare() : undefined;
+    await turn();
     const { constantAddress } = alive();
     const [program] = programs as [Program];
     const name = `the program "${program.name}"`;
     checkPlan(programs, name);
     for (const { variable } of program.buffers) if (variable) addressOf(variable);
-    const modules = new Map(
-      [...new Set(programs)].map((shard) => [
-        shard,
-        emitProgram({
-          program: shard,
-          relaxed: options.relaxed,
-          revectorized: options.revectorized,
-          shared,
-          team,
-          rare,
-          profile: options.profile,
-          constantAddress,
-          variableAddress: (id) => addressOf(shard.buffers.find((buffer) => buffer.id === id)!.variable!),
-        }),
-      ]),
-    );
+    const modules = new Map<Program, CompiledModule>();
+    for (const shard of new Set(programs)) {
+      const emitted = emitProgram({
+        program: shard,
+        relaxed: options.relaxed,
+        revectorized: options.revectorized,
+        shared,
+        team,
+        rare,
+        profile: options.profile,
+        constantAddress,
+        variableAddress: (id) => addressOf(shard.buffers.find((buffer) => buffer.id === id)!.variable!),
+      });
+      modules.set(shard, emitted);
+      await turn();
+    }
     const emitted = programs.map((shard) => modules.get(shard)!);
     const { common, partials } = emitted[0]!.memory;
     const arena = arenaOf(
@@ -192,7 +187,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
       firstRow += shard.shard?.rows ?? 0;
       return { module: compiled.get(shard)!, parameters };
     });
-    const number = await order.next(() => crew.load(parts, clock.marker(emitted[0]!.labels)));
+    const number = await order.next(() => crew.load(parts, clock?.marker(emitted[0]!.labels)));
     let last: RunResult = "done";
     let pending: Promise<RunResult> | undefined;
     const ended = (code: number): RunResult => {
@@ -205,10 +200,12 @@ export async function createWasmSession(backend: Backend, options: SessionOption
       threads: programs.length,
       run() {
         alive();
-        if (options.profile) clock.start();
+        clock?.start();
         arena.latest = executable;
         if (crew.immediate) return ended(crew.run(number) as number);
-        pending = Promise.resolve(order.next(() => crew.run(number))).then(ended);
+        pending = (async () => ended(await order.next(() => crew.run(number))))();
+        // Who waits for it is told why it failed; that nobody does is no failure of its own.
+        pending.catch(() => undefined);
         return last;
       },
       settled: async () => pending ?? last,
@@ -249,7 +246,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
       const { variables, temporaries, code } = totals;
       return { variables, temporaries, total: store.bytes() + code };
     },
-    profile: clock.profile,
+    profile: () => clock?.profile() ?? [],
     dispose() {
       crew.dispose();
       heap = undefined;
@@ -257,7 +254,8 @@ export async function createWasmSession(backend: Backend, options: SessionOption
       arenas.length = 0;
     },
   };
-  forgotten.register(session, crew.dispose);
+  // What is kept by the session's functions, so that they may be taken out of it.
+  forgotten.register(addresses, crew.dispose);
   return session;
 }
 
@@ -282,29 +280,5 @@ function createOrder() {
       });
       return result;
     },
-  };
-}
-
-/** Adds up the time between marks, by label. */
-function createClock() {
-  const times = new Map<string, { calls: number; milliseconds: number }>();
-  let since = 0;
-  return {
-    start(): void {
-      since = performance.now();
-    },
-    marker:
-      (labels: readonly string[]) =>
-      (index: number): void => {
-        const now = performance.now();
-        const label = labels[index]!;
-        const entry = times.get(label) ?? { calls: 0, milliseconds: 0 };
-        times.set(label, { calls: entry.calls + 1, milliseconds: entry.milliseconds + now - since });
-        since = performance.now();
-      },
-    profile: (): ProfileEntry[] =>
-      [...times]
-        .map(([label, entry]) => ({ label, ...entry }))
-        .sort((one, other) => other.milliseconds - one.milliseconds),
   };
 }

@@ -3,7 +3,27 @@
  * are in elements, in multiples of 16 (64 bytes).
  */
 import { kept } from "../../graph/maps.js";
-import { type Buffer, kernelsIn, type MemoryPlan, reads, type Statement, viewsOf, writes } from "../program.js";
+import {
+  type Buffer,
+  kernelsIn,
+  type MemoryPlan,
+  reads,
+  type Statement,
+  type View,
+  viewsOf,
+  writes,
+} from "../program.js";
+
+/** Guards are read between compute and commit; the plan must know. */
+export const readGuard = (guard: View): Statement => ({
+  kind: "reduce",
+  op: "sum",
+  axis: "all",
+  square: false,
+  input: guard,
+  out: guard,
+  label: "guard",
+});
 
 interface Lifetime {
   first: number;

@@ -1,41 +1,26 @@
 /**
- * Elementary functions over four float32 lanes, emitted inline: those of every recurrent net (others in `functions.ts`). All of them are branch-free, hold over the whole
- * float32 range (denormal arguments and results included) to 4 ULP at most, and treat ±0, ±∞ and NaN as Math does.
+ * Elementary functions over four float32 lanes, emitted inline: those of every recurrent net (others in `functions.ts`). All of
+ * them are branch-free, hold over the whole float32 range (denormal arguments and results included) to 4 ULP at most, and
+ * treat ±0, ±∞ and NaN as Math does.
  *
  * Scheme, after W. J. Cody and W. Waite, Software Manual for the Elementary Functions (1980): x = n·ln 2 + r with
  * |r| ≤ ½ ln 2 for the exponentials, x = 2^k·m with √½ ≤ m < √2 for the logarithms, and a polynomial in what is left.
- * Coefficients are minimax fits made for this file (Lawson's iteration in float64); the error of each is beside it.
+ * The coefficients are in ../../minimax.ts.
  *
  * NaN travels by itself through arithmetic; pmin and pmax keep it when it is their first argument.
  */
+import { EXP, EXPM1, LN2_HIGH, LN2_LOW, LOG } from "../../minimax.js";
 import type { FunctionBuilder, Local } from "../assembler/assembler.js";
 import { f32x4, i32x4, type V128, v128 } from "../assembler/instructions.js";
 
 type Vector = Local<"v128">;
 
-/** ln 2 in two parts: the first has 9 bits, so that n·LN2_HIGH is exact. */
-const LN2_HIGH = 0.693359375;
-const LN2_LOW = Math.LN2 - LN2_HIGH;
 /** Adding 1.5·2²³ rounds to a whole number, and leaves it in the lowest bits. */
 export const ROUNDING = 12582912;
 export const SIGN = 0x80000000;
 const ONE_BITS = 0x3f800000;
 const SQRT_HALF_BITS = 0x3f3504f3;
 const MIN_NORMAL = 2 ** -126;
-
-/** e^r ≈ 1 + r + r²·(…), |r| ≤ ½ ln 2: 0.05 of a round-off. */
-export const EXP = [
-  1, 1, 0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.00836874544620514, 0.0013814539415761828,
-];
-/** (e^r − 1 − r)/r²: 0.22 of a round-off of e^r − 1. */
-const EXPM1 = [
-  0.4999999701976776, 0.1666654348373413, 0.04166720062494278, 0.008366547524929047, 0.0013882516650483012,
-];
-/** (log(1+f) − f + f²/2)/f³, √½ ≤ 1+f < √2: 0.1 of a round-off. */
-const LOG = [
-  0.3333333134651184, -0.2500081956386566, 0.20001226663589478, -0.16623356938362122, 0.14201758801937103,
-  -0.13160182535648346, 0.12761574983596802, -0.07634492963552475,
-];
 
 /**
  * c₀ + c₁x + c₂x² + … by Estrin's scheme: neighbours in pairs, then the pairs in x², and so on. Half as deep as Horner's,

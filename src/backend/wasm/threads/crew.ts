@@ -6,7 +6,7 @@
  * the work is done by workers, and the page stays responsive.
  */
 import type { RunParameters } from "../module.js";
-import { mayBlock, startThread, type Thread } from "./thread.js";
+import { disposed, mayBlock, startThread, type Thread } from "./thread.js";
 
 /** What one worker needs to run a program. */
 export interface Part {
@@ -18,7 +18,7 @@ export interface Crew {
   /** Whether a run is over when it returns: the calling thread is one of the workers. */
   readonly immediate: boolean;
   /** Readies a program for the first `parts.length` workers; gives its number. */
-  load(parts: readonly Part[], mark: (index: number) => void): Promise<number>;
+  load(parts: readonly Part[], mark?: (index: number) => void): Promise<number>;
   /** Runs a program on its workers: what its code returned, at once where the calling thread is one of them. */
   run(program: number): number | Promise<number>;
   dispose(): void;
@@ -91,6 +91,8 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
   const own = new Map<number, () => number>();
   const teams: number[] = [];
   let queue: Promise<unknown> = Promise.resolve();
+  /** Why there will be no answer any more. */
+  let failure: unknown;
 
   const startJob = (program: number): void => {
     Atomics.store(words, PROGRAM, program);
@@ -103,6 +105,17 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
       hand.answer = { resolve, reject };
     });
 
+  const answered = (hand: Hand): Hand["answer"] => {
+    const { answer } = hand;
+    hand.answer = undefined;
+    return answer;
+  };
+
+  const fail = (error: unknown): void => {
+    failure = error;
+    for (const hand of hands.values()) answered(hand)?.reject(error);
+  };
+
   /** Sends a message and waits until it has been acted on. */
   const tell = async (hand: Hand, message: unknown): Promise<void> => {
     const answer = answerOf(hand);
@@ -113,19 +126,11 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
   };
 
   const handOf = async (worker: number): Promise<Hand> => {
+    if (failure) throw failure;
     const known = hands.get(worker);
     if (known) return known;
-    const answered = (): Hand["answer"] => {
-      const { answer } = hand;
-      hand.answer = undefined;
-      return answer;
-    };
     const hand: Hand = {
-      thread: startThread(
-        workerSource,
-        (message) => answered()?.resolve(message as Message),
-        (error) => answered()?.reject(error),
-      ),
+      thread: startThread(workerSource, (message) => answered(hand)?.resolve(message as Message), fail),
       answer: undefined,
     };
     hands.set(worker, hand);
@@ -139,7 +144,7 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
     const others = parts.map((_, worker) => worker).filter((worker) => worker > 0 || !callerWorks);
     if (callerWorks) {
       const { module, parameters } = parts[0]!;
-      const instance = await WebAssembly.instantiate(module, { host: { memory, mark } });
+      const instance = await WebAssembly.instantiate(module, { host: mark ? { memory, mark } : { memory } });
       const run = instance.exports.run as (...parameters: number[]) => number;
       const { worker, firstRow, arena, partials, common } = parameters;
       own.set(program, () => run(worker, firstRow, arena, partials, common));
@@ -161,6 +166,7 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
       return loaded;
     },
     run(program) {
+      if (failure) throw failure;
       if (!callerWorks) {
         const answer = answerOf(hands.get(0)!);
         startJob(program);
@@ -170,7 +176,10 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
       return own.get(program)!();
     },
     dispose() {
+      // A browser lets a worker that is not in its event loop go on for two seconds.
+      if (hands.size > 0) startJob(LISTEN);
       for (const { thread } of hands.values()) thread.terminate();
+      fail(disposed());
       hands.clear();
     },
   };

@@ -4,7 +4,7 @@
  */
 import type { Crew } from "./crew.js";
 import { arrayOf, MAX_PAGES, type Store } from "./store.js";
-import { startThread } from "./thread.js";
+import { disposed, startThread } from "./thread.js";
 
 const source = `
 let memory;
@@ -31,14 +31,11 @@ export interface Remote {
 export function createRemote(): Remote {
   const waiting: { resolve(answer: never): void; reject(error: unknown): void }[] = [];
   let failure: unknown;
-  const thread = startThread(
-    source,
-    (answer) => waiting.shift()?.resolve(answer as never),
-    (error) => {
-      failure = error;
-      for (const { reject } of waiting.splice(0)) reject(error);
-    },
-  );
+  const fail = (error: unknown): void => {
+    failure = error;
+    for (const { reject } of waiting.splice(0)) reject(error);
+  };
+  const thread = startThread(source, (answer) => waiting.shift()?.resolve(answer as never), fail);
   thread.hold(false);
   const ask = <T>(question: unknown): Promise<T> =>
     new Promise<T>((resolve, reject) => {
@@ -74,7 +71,10 @@ export function createRemote(): Remote {
       immediate: false,
       load: ([part]) => ask<number>(part),
       run: (program) => ask<number>({ run: program }),
-      dispose: () => thread.terminate(),
+      dispose() {
+        thread.terminate();
+        fail(disposed());
+      },
     },
   };
 }

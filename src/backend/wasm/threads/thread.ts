@@ -1,5 +1,7 @@
 /** Worker threads of Node and of browsers, and what there is for them. */
 
+import { UserError } from "../../../errors.js";
+
 /** A worker of either world. */
 export interface Thread {
   post(message: unknown): void;
@@ -93,6 +95,9 @@ export function mayBlock(): boolean {
 
 /** Whether there should be shared memory: for several threads, and for one that is not a page's own. */
 export const wantsShared = (threads: number): boolean => noSharedMemory() === undefined && (threads > 1 || !mayBlock());
+
+/** Why nothing more comes from a session. */
+export const disposed = (): UserError => new UserError("this session is disposed: create a new one");
 
 /** Memory through which workers are told what to do, behind that in which the code of a program has them meet. */
 export const CREW_BYTES = 64;

@@ -1,4 +1,4 @@
-/** Letting the event loop turn, so that training never blocks a page or a server for more than a step. */
+/** Letting the event loop turn, so that no page or server waits for more than a step, or for a part of making one. */
 
 const budget = 8;
 let last = 0;

@@ -1,0 +1,104 @@
+/** Numbers back from the device: what is asked for in one turn is copied together and comes in one answer. */
+import { BufferUsage, BYTES, MAP_READ } from "./constants.js";
+import type { Device } from "./device.js";
+
+export interface Readback {
+  /** Copies of so many elements from a place on, as they are now. */
+  read(buffer: GPUBuffer, place: number, elements: number): Promise<ArrayBuffer>;
+  /** Begins the copies that are asked for: to be called before anything else goes to the device. */
+  flush(): void;
+  bytes(): number;
+  /** What is still waited for ends with this error. */
+  destroy(reason: Error): void;
+}
+
+interface Request {
+  readonly buffer: GPUBuffer;
+  readonly place: number;
+  readonly elements: number;
+  resolve(data: ArrayBuffer): void;
+  reject(reason: unknown): void;
+}
+
+/** Staging buffers that are kept, by their size; a power of two. */
+const KEPT = 4;
+const LEAST_BYTES = 256;
+
+export function createReadback(device: Device): Readback {
+  const { gpu } = device;
+  let wanted: Request[] = [];
+  let ended: Error | undefined;
+  const free: GPUBuffer[] = [];
+  const all = new Set<GPUBuffer>();
+
+  function staging(bytes: number): GPUBuffer {
+    const size = 2 ** Math.ceil(Math.log2(Math.max(bytes, LEAST_BYTES)));
+    const at = free.findIndex((buffer) => buffer.size === size);
+    if (at >= 0) return free.splice(at, 1)[0]!;
+    const usage = BufferUsage.mapRead | BufferUsage.copyTarget;
+    const made = gpu.createBuffer({ label: "numbers to be read", size, usage });
+    all.add(made);
+    return made;
+  }
+
+  function giveBack(buffer: GPUBuffer): void {
+    if (!all.has(buffer)) return;
+    free.push(buffer);
+    if (free.length <= KEPT) return;
+    const oldest = free.shift()!;
+    all.delete(oldest);
+    oldest.destroy();
+  }
+
+  function flush(): void {
+    if (wanted.length === 0) return;
+    const requests = wanted;
+    wanted = [];
+    const bytes = requests.reduce((sum, { elements }) => sum + elements * BYTES, 0);
+    const target = staging(bytes);
+    const encoder = gpu.createCommandEncoder({ label: "reading" });
+    let at = 0;
+    for (const { buffer, place, elements } of requests) {
+      encoder.copyBufferToBuffer(buffer, place * BYTES, target, at, elements * BYTES);
+      at += elements * BYTES;
+    }
+    gpu.queue.submit([encoder.finish()]);
+    answer(requests, target, bytes).catch(async (error) => {
+      const reason = ended ?? (await device.explain(error));
+      for (const { reject } of requests) reject(reason);
+    });
+  }
+
+  async function answer(requests: readonly Request[], target: GPUBuffer, bytes: number): Promise<void> {
+    await target.mapAsync(MAP_READ, 0, bytes);
+    const mapped = target.getMappedRange(0, bytes);
+    let at = 0;
+    const pieces = requests.map(({ elements }) => {
+      const piece = mapped.slice(at, at + elements * BYTES);
+      at += elements * BYTES;
+      return piece;
+    });
+    target.unmap();
+    giveBack(target);
+    requests.forEach(({ resolve }, i) => {
+      resolve(pieces[i]!);
+    });
+  }
+
+  return {
+    flush,
+    read(buffer, place, elements) {
+      if (wanted.length === 0) queueMicrotask(flush);
+      return new Promise((resolve, reject) => {
+        wanted.push({ buffer, place, elements, resolve, reject });
+      });
+    },
+    bytes: () => [...all].reduce((sum, { size }) => sum + size, 0),
+    destroy(reason) {
+      ended = reason;
+      for (const buffer of all) buffer.destroy();
+      all.clear();
+      free.length = 0;
+    },
+  };
+}

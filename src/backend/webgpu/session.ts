@@ -1,0 +1,269 @@
+/**
+ * A session: three buffers on a device (variables, temporaries, whole numbers) and the programs compiled for them. What is asked
+ * for goes to the device's queue in the order of the calls: a run is one submission, and nothing waits for it but a read.
+ */
+import { UserError } from "../../errors.js";
+import { lower, type ProgramOptions } from "../../program/lower.js";
+import type { Program, Variable } from "../../program/program.js";
+import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session } from "../contract.js";
+import { createTimes } from "../times.js";
+import { BYTES } from "./constants.js";
+import type { Device } from "./device.js";
+import type { Plan } from "./dispatch.js";
+import { createExecution, type Execution } from "./execution.js";
+import { aligned, createPool, type Pool } from "./memory.js";
+import { planProgram } from "./plan.js";
+import { createReadback } from "./readback.js";
+import { createStopwatch, type Stopwatch } from "./stopwatch.js";
+import type { Place, Space } from "./wgsl/source.js";
+
+export interface WebGpuExecutable extends Executable {
+  /** The dispatches that carry it out. */
+  readonly plan: Plan;
+  /** Dispatches of one run. */
+  readonly dispatches: number;
+}
+
+export interface WebGpuSession extends Session {
+  /** What computes, for people: "NVIDIA H100". */
+  readonly adapter: string;
+  /** Time by kernel, longest first, of the runs whose numbers have been read; empty unless the backend was made with `profile`. */
+  profile(): ProfileEntry[];
+  compile(source: Program | ProgramOptions): Promise<WebGpuExecutable>;
+}
+
+const sizeOf = (variable: Variable): number => variable.shape.reduce((product, length) => product * length, 1);
+
+const disposal = (): UserError => new UserError("this session is disposed: create a new one");
+
+export function createWebGpuSession(
+  backend: Backend,
+  device: Device,
+  release: () => void,
+  profiled = false,
+): WebGpuSession {
+  const { gpu } = device;
+  const pools: Record<Space, Pool> = {
+    variables: createPool(device, "variables", true),
+    temporaries: createPool(device, "temporaries", false),
+    indices: createPool(device, "whole numbers", true),
+  };
+  const places = new Map<Variable, Place>();
+  const executions = new Set<Execution>();
+  const stopwatches = new Set<Stopwatch>();
+  const times = createTimes();
+  const readback = createReadback(device);
+  const totals = { variables: 0, temporaries: 0 };
+  let disposed = false;
+  let latest: Executable | undefined;
+
+  const alive = (): void => {
+    if (disposed) throw disposal();
+    const failure = device.failure();
+    if (failure) throw failure;
+  };
+
+  const spaceOf = ({ type }: { readonly type: Variable["type"] }): Space =>
+    type === "index" ? "indices" : "variables";
+
+  const placeOf = (variable: Variable): Place => {
+    const known = places.get(variable);
+    if (known) return known;
+    const space = spaceOf(variable);
+    // The buffer that reads under way are from may give way to a larger one.
+    readback.flush();
+    const place: Place = { space, offset: pools[space].allocate(sizeOf(variable), `the variable "${variable.name}"`) };
+    places.set(variable, place);
+    totals.variables += sizeOf(variable) * BYTES;
+    if (variable.initial) put(place, variable.initial, 0);
+    return place;
+  };
+
+  function put({ space, offset }: Place, data: ArrayLike<number>, from: number): void {
+    const plain =
+      data instanceof (space === "indices" ? Int32Array : Float32Array) && data.buffer instanceof ArrayBuffer;
+    const numbers = plain ? data : space === "indices" ? Int32Array.from(data) : Float32Array.from(data);
+    if (numbers.length > 0)
+      gpu.queue.writeBuffer(pools[space].buffer(), (offset + from) * BYTES, numbers as Float32Array<ArrayBuffer>);
+  }
+
+  async function get({ space, offset }: Place, elements: number, into?: HostArray): Promise<HostArray> {
+    const data = await readback.read(pools[space].buffer(), offset, elements);
+    const numbers = space === "indices" ? new Int32Array(data) : new Float32Array(data);
+    if (!into) return numbers;
+    if (into.length !== elements) throw new Error(`${elements} numbers do not fit into an array of ${into.length}`);
+    into.set(numbers);
+    return into;
+  }
+
+  /** Room for everything new in a program, checked before anything is allocated. */
+  function reserve(program: Program, name: string): void {
+    const fresh = new Set(
+      program.buffers.flatMap(({ variable }) => (variable && !places.has(variable) ? variable : [])),
+    );
+    for (const space of ["variables", "indices"] as const) {
+      const mine = [...fresh].filter((variable) => spaceOf(variable) === space);
+      pools[space].reserve(
+        mine.reduce((sum, variable) => sum + aligned(sizeOf(variable)), 0),
+        name,
+      );
+    }
+    pools.temporaries.reserve(program.plan.size, name);
+  }
+
+  /** Where the program's buffers lie; whole numbers that are temporary have places of their own. */
+  function locator(program: Program, name: string): Map<number, Place> {
+    const placed = new Map<number, Place>();
+    for (const { id, variable, type, size } of program.buffers) {
+      const offset = program.plan.offsets.get(id);
+      if (variable) placed.set(id, placeOf(variable));
+      else if (offset === undefined) continue;
+      else if (type === "index") placed.set(id, { space: "indices", offset: pools.indices.allocate(size, name) });
+      else placed.set(id, { space: "temporaries", offset });
+    }
+    return placed;
+  }
+
+  /** Makes what a device may refuse, and says what it refused. */
+  async function checked<T>(name: string, make: () => T): Promise<T> {
+    gpu.pushErrorScope("validation");
+    gpu.pushErrorScope("out-of-memory");
+    let made: T;
+    let answers: Promise<[GPUError | null, GPUError | null]>;
+    try {
+      made = make();
+    } finally {
+      const outOfMemory = gpu.popErrorScope();
+      answers = Promise.all([outOfMemory, gpu.popErrorScope()]);
+    }
+    const [outOfMemory, invalid] = await answers.catch(async (error) => {
+      throw await device.explain(error);
+    });
+    if (outOfMemory) throw new UserError(`${name} does not fit into the memory that the graphics device has left`);
+    if (invalid) throw new Error(`${name} is refused by WebGPU: ${invalid.message}`);
+    return made;
+  }
+
+  async function compile(source: Program | ProgramOptions): Promise<WebGpuExecutable> {
+    alive();
+    const program = "compute" in source ? source : lower(source, { throughput: true });
+    const name = `the program "${program.name}"`;
+    readback.flush();
+    const { placed, plan, flag } = await checked(name, () => {
+      reserve(program, name);
+      const flag = pools.indices.allocate(1, name);
+      const placed = locator(program, name);
+      const plan = planProgram({
+        program,
+        flag,
+        locate: (id) => placed.get(id)!,
+        scratchOffset: program.plan.size,
+        limits: {
+          invocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
+          workgroupStorage: gpu.limits.maxComputeWorkgroupStorageSize,
+        },
+      });
+      pools.temporaries.reserve(program.plan.size + plan.scratch, name);
+      return { placed, plan, flag };
+    });
+    alive();
+    const execution = await createExecution(device, plan, program.name);
+    alive();
+    executions.add(execution);
+    totals.temporaries += program.plan.size * BYTES;
+
+    let group: GPUBindGroup | undefined;
+    let generation = "";
+    const bound = (): GPUBindGroup => {
+      const now = Object.values(pools)
+        .map((pool) => pool.generation())
+        .join();
+      if (group && now === generation) return group;
+      generation = now;
+      const buffers = Object.values(pools).map((pool, binding) => ({ binding, resource: { buffer: pool.buffer() } }));
+      group = gpu.createBindGroup({
+        label: program.name,
+        layout: device.layout,
+        entries: [...buffers, ...execution.uniforms],
+      });
+      return group;
+    };
+    await checked(name, () => execution.check(bound()));
+
+    const stopwatch = profiled ? createStopwatch(device, execution.labels, readback, times) : undefined;
+    if (stopwatch) stopwatches.add(stopwatch);
+    let last: RunResult = "done";
+    let answer: Promise<RunResult> | undefined;
+    const flagged = async (): Promise<RunResult> => {
+      const [refused] = await get({ space: "indices", offset: flag }, 1);
+      return refused ? "refused" : "done";
+    };
+    const executable: WebGpuExecutable = {
+      program,
+      plan,
+      dispatches: execution.dispatches,
+      threads: 1,
+      run() {
+        alive();
+        readback.flush();
+        device.begins(program.name);
+        gpu.queue.submit([execution.encode(bound(), stopwatch)]);
+        stopwatch?.read();
+        latest = executable;
+        answer = undefined;
+        return last;
+      },
+      async settled() {
+        alive();
+        if (!plan.guard) return last;
+        answer ??= flagged();
+        last = await answer;
+        return last;
+      },
+      async peek(id) {
+        alive();
+        const buffer = program.buffers.find((other) => other.id === id);
+        if (!buffer) throw new Error(`${name} has no buffer ${id}`);
+        if (!buffer.variable && latest !== executable)
+          throw new Error(`${name} was not the last to run: its temporaries are overwritten`);
+        return get(placed.get(id)!, buffer.size);
+      },
+    };
+    return executable;
+  }
+
+  const { description, vendor, architecture } = gpu.adapterInfo;
+  return {
+    backend,
+    adapter: description || [vendor, architecture].filter(Boolean).join(" ") || "an unnamed device",
+    profile: times.profile,
+    compile,
+    write(variable, data, offset = 0) {
+      alive();
+      const size = sizeOf(variable);
+      if (offset < 0 || offset + data.length > size)
+        throw new Error(`"${variable.name}" holds ${size} numbers: ${data.length} from number ${offset} on do not fit`);
+      readback.flush();
+      put(placeOf(variable), data, offset);
+    },
+    async read(variable, into) {
+      alive();
+      return get(placeOf(variable), sizeOf(variable), into);
+    },
+    memory() {
+      alive();
+      const held = Object.values(pools).reduce((sum, pool) => sum + pool.bytes(), readback.bytes());
+      return { ...totals, total: [...executions].reduce((sum, { bytes }) => sum + bytes, held) };
+    },
+    dispose() {
+      if (disposed) return;
+      disposed = true;
+      readback.flush();
+      for (const pool of Object.values(pools)) pool.destroy();
+      for (const made of [...executions, ...stopwatches]) made.destroy();
+      readback.destroy(disposal());
+      places.clear();
+      release();
+    },
+  };
+}

@@ -1,0 +1,174 @@
+/**
+ * The text of a kernel in the making. Structure is text; shapes and places are parameters, so that kernels that differ in them alone
+ * are one pipeline. All pipelines bind alike: three buffers that they read and write (of one buffer bound twice, one binding to be
+ * read, no dispatch could be valid), the dispatch's parameters and the loop's index, both at dynamic offsets.
+ */
+import type { View } from "../../../program/program.js";
+import { functionsFor } from "./functions.js";
+
+/**
+ * Where numbers lie: variables and temporaries each in one buffer of floats, whole numbers in a buffer of their own, since a
+ * device that has no denormal floats may clear them on the way.
+ */
+export type Space = "variables" | "temporaries" | "indices";
+export const spaces: readonly Space[] = ["variables", "temporaries", "indices"];
+
+export interface Place {
+  readonly space: Space;
+  /** In elements of the space. */
+  readonly offset: number;
+}
+
+export type Locate = (buffer: number) => Place;
+
+/** A view as a kernel's text names it. */
+export interface Matrix {
+  readonly space: Space;
+  /** Where the view begins at this loop index. */
+  readonly base: string;
+  readonly stride: string;
+  /** The place of an element. */
+  at(row: string, column: string): string;
+  /** The number at a place. */
+  load(place: string): string;
+  /** A statement that stores a number at a place. */
+  store(place: string, value: string): string;
+}
+
+export interface Source {
+  /** A whole number that differs from dispatch to dispatch. */
+  word(value: number): string;
+  matrix(view: View): Matrix;
+  /** Statements that declare where the views begin; they come first in the body. */
+  preamble(): string;
+  /** What the parameters hold so far. */
+  readonly parameters: readonly number[];
+  /** Where the commit's flag lies: stores happen only where it is 0. */
+  readonly flag: string | undefined;
+}
+
+/** `flag`: the place, among the indices, that says whether a commit is refused. */
+export function createSource(locate: Locate, flag?: number): Source {
+  const parameters: number[] = [];
+  const bases: string[] = [];
+  const word = (value: number): string => {
+    const at = parameters.push(value >>> 0) - 1;
+    return `p[own + ${at >> 2}u].${"xyzw"[at & 3]}`;
+  };
+  const flagWord = flag === undefined ? undefined : word(flag);
+  return {
+    word,
+    parameters,
+    flag: flagWord,
+    matrix(view) {
+      const { space, offset } = locate(view.buffer);
+      const base = `at${bases.length}`;
+      bases.push(`let ${base} = ${word(offset + view.offset)} + t * ${word(view.step)};`);
+      const stride = word(view.stride);
+      return {
+        space,
+        base,
+        stride,
+        at: (row, column) => `${base} + ${row} * ${stride} + ${column}`,
+        load: (place) => `${space}[${place}]`,
+        store: (place, value) =>
+          `${flagWord ? "if (commits) { " : ""}${space}[${place}] = ${value};${flagWord ? " }" : ""}`,
+      };
+    },
+    preamble: () =>
+      ["let t = now.x;", ...bases, ...(flagWord ? [`let commits = indices[${flagWord}] == 0;`] : [])].join("\n  "),
+  };
+}
+
+export interface KernelText {
+  readonly source: Source;
+  /** Invocations of a workgroup. */
+  readonly size: number;
+  /** Declarations outside of the function. */
+  readonly declarations?: string;
+  /** `lane`: the invocation's number in its workgroup; `group`: the workgroup's number. */
+  readonly body: string;
+}
+
+/** Parameters come in fours. */
+const fours = (words: number): number => Math.max(1, Math.ceil(words / 4));
+const parametersOf = (words: number): string =>
+  `@group(0) @binding(3) var<uniform> p: array<vec4<u32>, ${fours(words)}>;`;
+
+/** Where, in fours, the parameters begin, and the workgroup's number: what is different where dispatches are joined. */
+const OWN = "const own = 0u;";
+const GROUP = "let group = groupId.x + groupId.y * groups.x;";
+
+/** The text of dispatches that have one text of so many `words`, together: each workgroup finds out whose it is. */
+export function joinedShader(code: string, words: number, allWords: number): string {
+  const [borders, stride] = [fours(words), fours(words) + 1];
+  // Functions know `own` as the invocation's variable; in `main` it must be known to be the same for a whole workgroup.
+  return code
+    .replace(parametersOf(words), parametersOf(allWords))
+    .replace(OWN, "var<private> own: u32;\nfn remember(place: u32) { own = place; }")
+    .replace(
+      GROUP,
+      `let ofAll = groupId.x + groupId.y * groups.x;
+  var member = 0u;
+  while (ofAll >= p[member + ${borders}u].y) {
+    if (p[member + ${borders}u].z == 1u) { return; }
+    member += ${stride}u;
+  }
+  let group = ofAll - p[member + ${borders}u].x;
+  remember(member);
+  let own = member;`,
+    );
+}
+
+/** Parameters and workgroups of each, one after the other; behind each one's its first workgroup, its end, and whether it is the last. */
+export function joinedParameters(
+  members: readonly (readonly [parameters: readonly number[], workgroups: number])[],
+): number[] {
+  let begin = 0;
+  const all = members.flatMap(([parameters, workgroups], i) => {
+    const padding = new Array<number>(4 * fours(parameters.length) - parameters.length).fill(0);
+    const end = begin + workgroups;
+    const block = [...parameters, ...padding, begin, end, i === members.length - 1 ? 1 : 0, 0];
+    begin = end;
+    return block;
+  });
+  // Few different lengths, so that there are few texts.
+  const length = (all.length / members.length) * 2 ** Math.ceil(Math.log2(members.length));
+  return [...all, ...new Array<number>(length - all.length).fill(0)];
+}
+
+/** The whole text of a kernel. */
+export function shaderOf({ source, size, declarations = "", body }: KernelText): string {
+  const main = `@compute @workgroup_size(${size})
+fn main(
+  @builtin(workgroup_id) groupId: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  ${GROUP}
+  ${source.preamble()}
+  ${body}
+}
+`;
+  const used = `${declarations}\n${main}`;
+  const bindings = spaces
+    .map(
+      (space, i) =>
+        `@group(0) @binding(${i}) var<storage, read_write> ${space}: array<${space === "indices" ? "i32" : "f32"}>;`,
+    )
+    .filter((_, i) => used.includes(`${spaces[i]}[`));
+  return [
+    ...bindings,
+    parametersOf(source.parameters.length),
+    `@group(0) @binding(4) var<uniform> now: vec4<u32>;`,
+    OWN,
+    functionsFor(used),
+    used,
+  ].join("\n");
+}
+
+/** So many workgroups in two dimensions, since one holds 65 535 at most; some at the end may have nothing to do. */
+export function gridOf(count: number): readonly [number, number, number] {
+  const rows = Math.max(1, Math.ceil(count / 65_535));
+  return [Math.max(1, Math.ceil(count / rows)), rows, 1];
+}
