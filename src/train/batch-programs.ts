@@ -1,6 +1,7 @@
 /** The programs that a trainer needs for the shapes of its data, each compiled once: whole batches, or windows in segments. */
 import type { Session } from "../backend/contract.js";
 import { turn } from "../backend/turn.js";
+import { kept } from "../graph/maps.js";
 import type { Variable } from "../graph/variable.js";
 import { type BatchProgram, checkData, wholeBatch } from "./batches.js";
 import type { BatchSource } from "./data.js";
@@ -35,9 +36,7 @@ export function createBatchPrograms(session: Session, options: BatchProgramsOpti
   const once = <P>(purpose: string, source: BatchSource, make: () => Promise<P>): Promise<P> => {
     const { inputShape, inputType, targetShape, carries, masked } = source;
     const key = [purpose, inputShape, inputType, targetShape, carries, masked].join(" ");
-    const fresh = made.get(key) ?? make();
-    made.set(key, fresh);
-    return fresh as Promise<P>;
+    return kept(made, key, make) as Promise<P>;
   };
   const whole = (source: BatchSource, step: TrainingStep): Promise<BatchProgram> => {
     checkData(source, step.feed.target, loss);

@@ -4,6 +4,7 @@
  */
 import { UserError } from "../errors.js";
 import { current, type Tensor, zeros } from "../graph/language.js";
+import { kept } from "../graph/maps.js";
 import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
 import type { Context, Layer } from "../layers/layer.js";
@@ -115,9 +116,7 @@ export function createNetwork(
         mask,
         parameter(name, shape, initializer) {
           const variable = request("parameter", parameters, prefix + name, shape, initializer);
-          const tensor = tensors.get(prefix + name) ?? current(variable);
-          tensors.set(prefix + name, tensor);
-          return tensor;
+          return kept(tensors, prefix + name, () => current(variable));
         },
         state: (name, shape, start) => state(prefix + name, start ? zeros(shape).add(start) : zeros(shape)),
         carry: (name, final) => {

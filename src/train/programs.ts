@@ -1,5 +1,7 @@
 /** The programs of a training run: one training step, validation of a batch. */
+
 import { current, select, sliceRows, stopGradient } from "../graph/language.js";
+import { kept } from "../graph/maps.js";
 import type { Shape } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
 import type { Tensor } from "../graph/tensor.js";
@@ -60,8 +62,7 @@ export const carriedIn =
   (states: Map<string, Variable>, reset: Variable, carries: boolean) =>
   (name: string, start: Tensor): Tensor => {
     if (!carries) return start;
-    const state = states.get(name) ?? batchVariable(`state ${name}`, start.shape);
-    states.set(name, state);
+    const state = kept(states, name, () => batchVariable(`state ${name}`, start.shape));
     return select(current(reset), start, current(state));
   };
 

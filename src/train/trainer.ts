@@ -27,6 +27,12 @@ import { type Clip, createTrainerVariables } from "./update.js";
 export type { NamedTensor } from "./predictor.js";
 export type { Checkpoint, Progress, Report } from "./progress.js";
 
+const onDemand = {
+  diagnose: () => import("./diagnose.js"),
+  predictor: () => import("./predictor.js"),
+  several: () => import("./several.js"),
+};
+
 /** How far the gradient goes back in a stream whose state is carried, and what is kept for it. */
 export type Bptt = (
   | {
@@ -211,7 +217,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       revision++;
       const outcome = await (ahead ?? program).run(source, progress.index + part, scalars.seed, program);
       if ("loss" in outcome) return outcome.loss;
-      throw await (await import("./diagnose.js")).nonFinite(session, outcome, progress.step + 1, learningRate);
+      throw await (await onDemand.diagnose()).nonFinite(session, outcome, progress.step + 1, learningRate);
     };
     const move = (updates: number): void => {
       progress = { ...progress, step: progress.step + updates, index: progress.index + updates * accumulate };
@@ -224,7 +230,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
         for (let part = 0; part < accumulate; part++) total += await carryOut(part);
         move(1);
       } else {
-        several ??= import("./several.js").then(({ createSeveral }) => createSeveral(session, recompute === false));
+        several ??= onDemand.several().then(({ createSeveral }) => createSeveral(session, recompute === false));
         const run = { ...fitOptions, reportEvery, accumulate, batches: source.length, progress, carryOut, move };
         ({ updates, total } = await (await several)(run));
       }
@@ -316,7 +322,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     fit,
     evaluate: (data) => evaluateOn(data.validation?.(forValidation) ?? data.train(forValidation)),
     async predictor(predictorOptions) {
-      const { createPredictorOn } = await import("./predictor.js");
+      const { createPredictorOn } = await onDemand.predictor();
       return createPredictorOn(session, network, variables, predictorOptions, () => revision);
     },
     parameters: () => readAll(network.parameters),

@@ -1,5 +1,7 @@
 /** From gradients to new weights: gathering over micro-batches, clipping, the optimiser. */
+
 import { current } from "../graph/language.js";
+import { kept } from "../graph/maps.js";
 import { type Shape, sizeOf } from "../graph/shape.js";
 import type { Tensor } from "../graph/tensor.js";
 import { type Variable, variable } from "../graph/variable.js";
@@ -107,9 +109,7 @@ export function keptFor(
   shape: Shape,
   make: typeof variable = variable,
 ): Variable {
-  const found = known.get(name) ?? make(`${what} ${name}`, shape);
-  known.set(name, found);
-  return found;
+  return kept(known, name, () => make(`${what} ${name}`, shape));
 }
 
 function slotOf(
@@ -121,10 +121,8 @@ function slotOf(
 ): Variable {
   const key = `${name}.${slot}`;
   const start = optimizer.slots[slot]!;
-  const found = variables.slots.get(key) ?? {
+  return kept(variables.slots, key, () => ({
     ...variable(key, weight.shape),
     ...(start === 0 ? {} : { initial: new Float64Array(sizeOf(weight.shape)).fill(start) }),
-  };
-  variables.slots.set(key, found);
-  return found;
+  }));
 }

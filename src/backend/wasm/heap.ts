@@ -3,6 +3,7 @@
  * Constants that kernels load lie in blocks among the rest.
  */
 import { UserError } from "../../errors.js";
+import { kept } from "../../graph/maps.js";
 import { MAX_PAGES, PAGE, type Store } from "./threads/store.js";
 
 const ALIGNMENT = 64;
@@ -55,19 +56,16 @@ export function createHeap(store: Store): Heap {
       top = end;
       return address;
     },
-    constantAddress(bits) {
-      const known = constants.get(bits);
-      if (known !== undefined) return known;
-      if (nextConstant === constantsEnd) {
-        nextConstant = heap.allocate(CONSTANT_BLOCK, "a block of constants");
-        constantsEnd = nextConstant + CONSTANT_BLOCK;
-      }
-      const address = nextConstant;
-      nextConstant += BYTES;
-      store.write(address, [bits], "index");
-      constants.set(bits, address);
-      return address;
-    },
+    constantAddress: (bits) =>
+      kept(constants, bits, () => {
+        if (nextConstant === constantsEnd) {
+          nextConstant = heap.allocate(CONSTANT_BLOCK, "a block of constants");
+          constantsEnd = nextConstant + CONSTANT_BLOCK;
+        }
+        store.write(nextConstant, [bits], "index");
+        nextConstant += BYTES;
+        return nextConstant - BYTES;
+      }),
   };
   return heap;
 }

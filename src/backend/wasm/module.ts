@@ -3,8 +3,10 @@
  * in order with the addresses of this session's buffers, loops over time included. It returns 0 when it is done and 1
  * when a guard was not finite and nothing was committed.
  */
+import { kept } from "../../graph/maps.js";
 import type { ElementType, Kernel, Loop, Program, Statement, View } from "../../program/program.js";
 import { writes } from "../../program/program.js";
+import { withViews } from "../../program/views.js";
 import {
   type ConstantAddress,
   createModule,
@@ -97,16 +99,17 @@ export function emitProgram(request: ModuleRequest): CompiledModule {
     scratch(bytes, lifetime) {
       if (lifetime === "call") {
         needs.call = Math.max(needs.call, aligned(bytes));
-        return { lifetime, offset: 0 };
+        return { lifetime, bytes, offset: 0 };
       }
       const offset = needs.program;
       needs.program += aligned(bytes);
-      return { lifetime, offset };
+      return { lifetime, bytes, offset };
     },
   };
+  const calls = oncePerShape(emission);
   const barrier = team?.barrier(module);
-  const compute = emitStatements(emission, program.compute);
-  const commit = emitStatements(emission, program.commit);
+  const compute = emitStatements(calls, program.compute);
+  const commit = emitStatements(calls, program.commit);
 
   const planned = aligned(program.plan.size * BYTES);
   const places = placesOf(program);
@@ -226,49 +229,93 @@ function emitStep(emitter: StepEmitter, step: Step, t?: Local<"i32">): void {
 }
 
 /** All-reduces that follow one another share the waits before and after. */
-function emitStatements(emission: Emission, statements: readonly Statement[]): Step[] {
+function emitStatements(calls: CallsOf, statements: readonly Statement[]): Step[] {
   const steps: Step[] = [];
   statements.forEach((statement, i) => {
     const borders = (other: Statement | undefined): boolean =>
       statement.kind === "allReduce" && other?.kind !== "allReduce";
     if (borders(statements[i - 1])) steps.push({ kind: "barrier" });
-    steps.push(emitStatement(emission, statement));
+    steps.push(emitStatement(calls, statement));
     if (borders(statements[i + 1])) steps.push({ kind: "barrier" });
   });
   return steps;
 }
 
-function emitStatement(emission: Emission, statement: Statement): Step {
+function emitStatement(callsOf: CallsOf, statement: Statement): Step {
   if (statement.kind === "barrier") return statement;
   const by = statement.by === "first" ? statement.by : undefined;
   if (statement.kind !== "loop")
-    return { kind: "call", call: emitKernel(emission, statement).call, label: statement.label, by };
+    return { kind: "call", call: callsOf(statement, false).call, label: statement.label, by };
   const written = new Set(statement.body.flatMap((kernel) => writes(kernel).map((view) => view.buffer)));
   const prepare: Step[] = [];
   const body = statement.body.map((kernel): Step => {
-    const calls = emitKernel(emission, kernel, { steps: statement.steps, written });
+    const worthPreparing =
+      kernel.kind === "product" &&
+      kernel.b.step === 0 &&
+      !written.has(kernel.b.buffer) &&
+      statement.steps * kernel.out.rows >= ROWS_WORTH_PREPARING;
+    const calls = callsOf(kernel, worthPreparing);
     if (calls.prepare) prepare.push({ kind: "call", call: calls.prepare, label: `${kernel.label}: pack` });
     return { kind: "call", call: calls.call, label: kernel.label };
   });
   return { kind: "loop", loop: statement, prepare, body, by };
 }
 
-/** The loop a kernel stands in: how often it runs, and what is written there. */
-interface Surroundings {
-  readonly steps: number;
-  readonly written: ReadonlySet<number>;
+interface Calls {
+  readonly prepare?: Call;
+  readonly call: Call;
 }
 
-function emitKernel(emission: Emission, kernel: Kernel, loop?: Surroundings): { prepare?: Call; call: Call } {
+/** `prepared`: what the kernel multiplies with does not change in its loop, and is made ready before it. */
+type CallsOf = (kernel: Kernel, prepared: boolean) => Calls;
+
+/** Emits kernels that differ in nothing but where their numbers lie only once. */
+function oncePerShape(emission: Emission): CallsOf {
+  const emitted = new Map<string, { readonly calls: Calls; readonly views: readonly View[] }>();
+  return (kernel, prepared) => {
+    const views: View[] = [];
+    const firsts = new Map<number, View>();
+    const steps = new Set<number>();
+    const shape = withViews({ ...kernel, label: "" }, (view) => {
+      views.push(view);
+      const first = kept(firsts, view.buffer, () => view);
+      const buffer = [...firsts.values()].indexOf(first);
+      steps.add(view.step);
+      const [offset, step] = [view.offset - first.offset, [...steps].indexOf(view.step)];
+      return { ...view, buffer, offset, step, type: emission.typeOf(view) };
+    });
+    // JSON knows neither −0 nor infinities.
+    const key = JSON.stringify([shape, prepared], (_, value) =>
+      typeof value === "number" && !(value && Number.isFinite(value)) ? `${value} ${1 / value}` : value,
+    );
+    const known = emitted.get(key);
+    if (!known) {
+      const calls = emitKernel(emission, kernel, prepared);
+      emitted.set(key, { calls, views });
+      return calls;
+    }
+    const moved = new Map<unknown, Argument>();
+    const again = ({ target, parameters }: Call): Call => ({
+      target,
+      parameters: parameters.map((parameter) => {
+        if ("view" in parameter) return { ...parameter, view: views[known.views.indexOf(parameter.view)]! };
+        if (parameter.kind !== "scratch") return parameter;
+        const { lifetime, bytes } = parameter.scratch;
+        return kept(moved, parameter.scratch, () => ({ ...parameter, scratch: emission.scratch(bytes, lifetime) }));
+      }),
+    });
+    const { prepare, call } = known.calls;
+    return { call: again(call), ...(prepare && { prepare: again(prepare) }) };
+  };
+}
+
+function emitKernel(emission: Emission, kernel: Kernel, prepared: boolean): Calls {
   const { label } = kernel;
   switch (kernel.kind) {
     case "chain":
       return { call: emitChain(emission, kernel, label, kernel.by === "ranges" && emission.team !== undefined) };
-    case "product": {
-      const constant = loop !== undefined && kernel.b.step === 0 && !loop.written.has(kernel.b.buffer);
-      const worthIt = loop !== undefined && loop.steps * kernel.out.rows >= ROWS_WORTH_PREPARING;
-      return emitProduct(emission, kernel, label, constant && worthIt);
-    }
+    case "product":
+      return emitProduct(emission, kernel, label, prepared);
     case "reduce":
       return { call: emitReduce(emission, kernel, label) };
     case "softmax":

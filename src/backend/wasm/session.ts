@@ -18,6 +18,14 @@ const BYTES = 4;
 /** What the alignment of a buffer may add to its bytes. */
 const SLACK = 64;
 
+/** Loaded when it is used: many pages have one thread, and few functions. */
+const onDemand = {
+  remote: () => import("./threads/remote.js"),
+  crew: () => import("./threads/crew.js"),
+  sharing: () => import("./threads/sharing.js"),
+  rare: () => import("./kernels/rare.js"),
+};
+
 /** Makes a module of its bytes. */
 export type CompileModule = (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module | Promise<WebAssembly.Module>;
 
@@ -68,12 +76,12 @@ const sizeOf = (variable: Variable): number => variable.shape.reduce((product, l
 export async function createWasmSession(backend: Backend, options: SessionOptions): Promise<WasmSession> {
   const { threads } = options;
   const shared = !options.remote && wantsShared(threads);
-  const remote = options.remote ? (await import("./threads/remote.js")).createRemote() : undefined;
+  const remote = options.remote ? (await onDemand.remote()).createRemote() : undefined;
   const local = remote ? undefined : createLocalStore(shared);
   const store: Store = remote?.store ?? local!;
   let heap: Heap | undefined = createHeap(store);
   const control = heap.allocate(CONTROL_BYTES + CREW_BYTES, "the threads' meeting place");
-  const crew = remote?.crew ?? (await import("./threads/crew.js")).createCrew(local!.memory, control + CONTROL_BYTES);
+  const crew = remote?.crew ?? (await onDemand.crew()).createCrew(local!.memory, control + CONTROL_BYTES);
   const addresses = new Map<Variable, number>();
   const arenas: Arena[] = [];
   const totals = { variables: 0, temporaries: 0, code: 0 };
@@ -127,8 +135,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   ): Promise<{ readonly programs: readonly Program[]; readonly team?: Team }> => {
     if ("compute" in source) return { programs: [source] };
     if (threads > 1) {
-      // Loaded when it is used: many pages have one thread.
-      const { sharedByRows, teamOf } = await import("./threads/sharing.js");
+      const { sharedByRows, teamOf } = await onDemand.sharing();
       const programs = sharedByRows(source, threads, options.shareFrom);
       if (programs) return { programs, team: teamOf(programs.length, control) };
     }
@@ -137,9 +144,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
 
   async function compile(source: Program | ProgramOptions): Promise<Executable> {
     const { programs, team } = await programsOf(source);
-    const rare = programs.some((program) => kernelsOf(program).some(usesRare))
-      ? await import("./kernels/rare.js")
-      : undefined;
+    const rare = programs.some((program) => kernelsOf(program).some(usesRare)) ? await onDemand.rare() : undefined;
     await turn();
     const { constantAddress } = alive();
     const [program] = programs as [Program];

@@ -214,6 +214,34 @@ for (const wasm of [{ relaxedSimd: "auto" }, { relaxedSimd: "off" }, { revectori
       }
     });
 
+    it("keeps apart chains that differ in a constant's sign, or in an infinity", async () => {
+      const bench = workbench();
+      const constants = [0, -0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN];
+      const outs = constants.map((value, i) => ({ value, out: bench.matrix(`out ${i}`, 1, 5) }));
+      const { outputs } = await bench.run(
+        outs.map(({ value, out }) => chain(1, 5, [], [{ op: "constant", value }], [[0, out]])),
+        { wasm },
+      );
+      for (const { value, out } of outs) expect(outputs.get(out.buffer)![0]).toBe(value);
+    });
+
+    it("of one shape read and write in their own places, two views of one buffer apart", async () => {
+      const bench = workbench();
+      const one = bench.buffer("one", 64);
+      const two = bench.buffer("two", 64);
+      const sum = (a: View, b: View, out: View) => chain(3, 4, [a, b], [{ op: "sub", args: [0, 1] }], [[2, out]]);
+      const at = (buffer: number, offset: number) => bench.view(buffer, 3, 4, { offset, stride: 10 });
+      await bench.run(
+        [
+          sum(at(one, 0), at(one, 4), at(two, 0)),
+          sum(at(two, 0), at(two, 4), at(one, 5)),
+          sum(at(two, 4), at(two, 0), at(one, 0)),
+          sum(at(one, 1), at(two, 5), at(one, 1)),
+        ],
+        { wasm },
+      );
+    });
+
     it("draws the random numbers of graph/random.ts, bit for bit", async () => {
       for (const [rows, columns, gap] of [
         [1, 1, 0],

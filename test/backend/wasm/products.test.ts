@@ -148,6 +148,24 @@ for (const { name: engine, wasm } of engines) {
       await bench.run([loop(3, false, [kernel(first), kernel(second)])], { wasm, tolerance: 1e-5 });
     });
 
+    it("of one shape run on their own numbers, each with its own packing", async () => {
+      for (const size of [
+        { m: 9, n: 9, k: 9 },
+        { m: 9, n: 2, k: 17, transposeA: true },
+      ]) {
+        const bench = workbench();
+        const inLoop = Array.from({ length: 3 }, () => kernel(product(bench, size, 1, 4)));
+        const outside = Array.from({ length: 2 }, () => kernel(product(bench, size)));
+        const offset = product(bench, { ...size, gap: 5 });
+        const moved = product(bench, { ...size, gap: 5 });
+        const out = { ...moved.out, buffer: offset.out.buffer, offset: 0 };
+        await bench.run([loop(4, true, inLoop), ...outside, kernel(offset), kernel({ ...moved, out })], {
+          wasm,
+          tolerance: 1e-5,
+        });
+      }
+    });
+
     it("repacks in every run", async () => {
       const bench = workbench();
       const first = product(bench, { m: 9, n: 9, k: 9 }, 1, 2);

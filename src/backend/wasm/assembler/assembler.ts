@@ -2,6 +2,7 @@
  * A small WebAssembly assembler: functions are built from typed expressions (`instructions.ts`), equal functions are
  * kept once, and the module is encoded to bytes. Memory is imported, so that the host and several modules share it.
  */
+import { kept } from "../../../graph/maps.js";
 import { bytes, type Code, section, text, toBytes, unsigned, vector } from "./encoding.js";
 import {
   type F32,
@@ -152,13 +153,12 @@ function createFunction(parameters: readonly ValueType[], options: ModuleOptions
     set: (local, value) => emit(value.code + SET + unsigned(local.index)),
     constant: (value) => builder.bits(bitsOf(value)),
     bits(value) {
-      const known = constants.get(value | 0);
-      if (known) return known;
-      const local = builder.local("v128");
-      const address = i32.const(options.constantAddress(value | 0));
-      prologue += v128.load32Splat(address).code + SET + unsigned(local.index);
-      constants.set(value | 0, local);
-      return local;
+      return kept(constants, value | 0, () => {
+        const local = builder.local("v128");
+        const address = i32.const(options.constantAddress(value | 0));
+        prologue += v128.load32Splat(address).code + SET + unsigned(local.index);
+        return local;
+      });
     },
     storeF32: (address, value, offset = 0) => store(STORE_F32, address, value, offset),
     store(address, value, offset = 0, lanes = 4) {
@@ -241,12 +241,11 @@ export function createModule(options: ModuleOptions): ModuleBuilder {
       const code = made.finish(result);
       const type = typeOf(parameters, result);
       byBody[type] ??= new Map();
-      const known = byBody[type].get(code);
-      if (known) return known;
-      const ref = { index: imports.length + functions.length, parameters, result };
-      functions.push({ type, body: code, name });
-      byBody[type].set(code, ref);
-      return ref;
+      return kept(byBody[type], code, () => ({
+        index: imports.length + functions.push({ type, body: code, name }) - 1,
+        parameters,
+        result,
+      }));
     },
     export: (name, target) => void exports.push({ name, index: target.index }),
     encode: () => toBytes(builder.code()),

@@ -5,6 +5,7 @@
  * Views that move together (same buffer, stride and step) share one pointer and differ by constant offsets, so that the
  * four gates of an LSTM cost one address.
  */
+import { kept } from "../../../graph/maps.js";
 import type { Chain, View } from "../../../program/program.js";
 import type { FunctionBuilder } from "../assembler/assembler.js";
 import { f32x4, type I32, i32, i32x4, plus, type V128, v128 } from "../assembler/instructions.js";
@@ -70,11 +71,7 @@ function layoutOf(chain: Chain): Layout {
     const moves: Rows = flat || view.rows === 1 ? "once" : view.rows === chain.rows ? "each" : "period";
     const splat = columns > 1 && view.columns === 1 && !(flat && full(view));
     const key = [view.buffer, view.step, moves, moves === "once" ? 0 : view.stride, view.rows, view.perRow].join();
-    let group = groups.get(key);
-    if (!group) {
-      group = { rows: moves, stride: view.stride, period: view.rows, base: view };
-      groups.set(key, group);
-    }
+    const group = kept(groups, key, () => ({ rows: moves, stride: view.stride, period: view.rows, base: view }));
     if (view.offset < group.base.offset) group.base = view;
     return { view, group, splat };
   };

@@ -33,6 +33,7 @@ export type Argument =
 /** Memory for a kernel's own use, in bytes. "call": shared by all calls; "program": kept while the program runs. */
 export interface Scratch {
   readonly lifetime: "call" | "program";
+  readonly bytes: number;
   readonly offset: number;
 }
 
