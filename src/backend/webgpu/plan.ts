@@ -1,6 +1,15 @@
 /** Program → plan: for each kernel the dispatches that carry it out. Nothing is made on a device here. */
-import type { Kernel, Program, Statement, View } from "../../program/program.js";
-import type { DeviceLimits, Dispatch, KernelDispatch, Plan, Planned, Planning } from "./dispatch.js";
+import type { Kernel, Loop, Program, Statement, View } from "../../program/program.js";
+import type {
+  DeviceLimits,
+  Dispatch,
+  KernelDispatch,
+  Plan,
+  Planned,
+  Planning,
+  RepeatedDispatches,
+} from "./dispatch.js";
+import { planWholeLoop } from "./loops/whole-loop.js";
 import { planChain } from "./wgsl/chain.js";
 import { planFill, planGather, planGuard, planScatter, planTranspose } from "./wgsl/moves.js";
 import { planProduct } from "./wgsl/product.js";
@@ -17,12 +26,14 @@ export interface PlanOptions {
   /** Where, among the indices, this program says that its commit is refused. */
   readonly flag: number;
   readonly limits: DeviceLimits;
+  /** Carries out no loop whole, but as its dispatches for each step. Default false. */
+  readonly stepwise?: boolean | undefined;
 }
 
 /** The number of a buffer that no program has. */
 const SCRATCH = -1;
 
-export function planProgram({ program, locate, scratchOffset, flag, limits }: PlanOptions): Plan {
+export function planProgram({ program, locate, scratchOffset, flag, limits, stepwise }: PlanOptions): Plan {
   let scratch = 0;
   const planning: Planning = {
     limits,
@@ -36,19 +47,26 @@ export function planProgram({ program, locate, scratchOffset, flag, limits }: Pl
   };
   const guarded = program.guards.length > 0;
   const committing = { ...planning, flag: guarded ? flag : undefined };
+  const planned = (statement: Statement, how: Planning): readonly Planned[] => {
+    if (statement.kind !== "loop") return planKernel(statement, how);
+    const whole = stepwise ? "as was asked for" : planWholeLoop(statement, program.buffers, how);
+    return typeof whole === "string" ? [stepByStep(statement, whole, how)] : whole;
+  };
   return {
-    compute: program.compute.flatMap((statement) => planStatement(statement, planning)),
+    compute: program.compute.flatMap((statement) => planned(statement, planning)),
     guard: guarded ? { label: "guards", ...planGuard(program.guards, flag, planning) } : undefined,
-    commit: program.commit.flatMap((statement) => planStatement(statement, committing)),
+    commit: program.commit.flatMap((statement) => planned(statement, committing)),
     scratch,
   };
 }
 
-function planStatement(statement: Statement, planning: Planning): readonly Planned[] {
-  if (statement.kind !== "loop") return planKernel(statement, planning);
-  const { name, steps, reverse } = statement;
-  return [{ loop: name, steps, reverse, body: statement.body.flatMap((kernel) => planKernel(kernel, planning)) }];
-}
+const stepByStep = ({ name, steps, reverse, body }: Loop, why: string, planning: Planning): RepeatedDispatches => ({
+  loop: name,
+  steps,
+  reverse,
+  why,
+  body: body.flatMap((kernel) => planKernel(kernel, planning)),
+});
 
 const planKernel = (kernel: Kernel, planning: Planning): readonly Dispatch[] =>
   dispatchesOf(kernel, planning).map((dispatch) => ({ label: kernel.label, ...dispatch }));

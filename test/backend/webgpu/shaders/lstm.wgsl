@@ -2,15 +2,12 @@ l0: matmul: product 16×16, 2×1×1 workgroups
 l0: add add add add: chain, 1×1×1 workgroups
 lstm_l0: initial h: chain, 1×1×1 workgroups
 lstm_l0: initial c: chain, 1×1×1 workgroups
-lstm_l0: 3 steps
-  l0: matmul: product 16×16, 2×1×1 workgroups
-  l0: o f i g c' tanh h': chain, 1×1×1 workgroups
+lstm_l0: weights: transpose, 2×1×1 workgroups
+lstm_l0: 3 steps in one dispatch, 1 row a workgroup, 5×1×1 workgroups
 add: chain, 2×1×1 workgroups
 lstm_l0: backward: initial dh: chain, 1×1×1 workgroups
 lstm_l0: backward: initial dc: chain, 1×1×1 workgroups
-lstm_l0: backward: 3 steps in reverse
-  mul mul dc mul mul: chain, 1×1×1 workgroups
-  dh: product 16×16, 1×1×1 workgroups
+lstm_l0: backward: 3 steps in one dispatch, 1 row a workgroup, 5×1×1 workgroups
 dweight_hh: product 16×16, 2×1×1 workgroups
 dbias_hh: sum over rows, 1×1×1 workgroups
 dweight_ih: product 16×16, 2×1×1 workgroups
@@ -18,76 +15,9 @@ result 0: copy: chain, 2×1×1 workgroups
 result 1: copy: chain, 2×1×1 workgroups
 result 5: copy: chain, 1×1×1 workgroups
 
-// l0: matmul
-@group(0) @binding(0) var<storage, read_write> variables: array<f32>;
+// lstm_l0
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
-@group(0) @binding(4) var<uniform> now: vec4<u32>;
-
-var<workgroup> tileA: array<vec4<f32>, 128>;
-var<workgroup> tileB: array<vec4<f32>, 128>;
-fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].y || depth >= p[2].w) { return 0.0; }
-  return temporaries[base + side * p[0].z + depth];
-}
-fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].z || depth >= p[2].w) { return 0.0; }
-  return variables[base + side * p[1].y + depth];
-}
-fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
-  if (row >= p[2].y) { return; }
-  let first = base + (part * p[2].y + row) * p[2].x + column;
-  for (var i = 0u; i < min(4u, max(p[2].z, column) - column); i++) {
-    let place = first + i;
-    temporaries[place] = values[i];
-  }
-}
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) groupId: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[0].x + t * p[0].y;
-  let at1 = p[0].w + t * p[1].x;
-  let at2 = p[1].z + t * p[1].w;
-  let n0 = (group % p[3].x) * 16u;
-  let m0 = ((group / p[3].x) % p[3].y) * 16u;
-  let part = group / (p[3].x * p[3].y);
-  if (part >= p[3].z) { return; }
-  let x = lane % 4u;
-  let y = (lane / 4u) * 1u;
-  var c0_0 = vec4<f32>(0.0);
-  let last = min((part + 1u) * p[3].w, p[2].w);
-  for (var k0 = part * p[4].x; k0 < last; k0 += 32u) {
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = m0 + (j / 32u) * 4u;
-      let depth = k0 + (j % 32u);
-      tileA[(j % 32u) * 4u + (j / 32u)] = vec4<f32>(fetchA(at0, side + 0u, depth), fetchA(at0, side + 1u, depth), fetchA(at0, side + 2u, depth), fetchA(at0, side + 3u, depth));
-    }
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = n0 + (j / 32u) * 4u;
-      let depth = k0 + (j % 32u);
-      tileB[(j % 32u) * 4u + (j / 32u)] = vec4<f32>(fetchB(at1, side + 0u, depth), fetchB(at1, side + 1u, depth), fetchB(at1, side + 2u, depth), fetchB(at1, side + 3u, depth));
-    }
-    workgroupBarrier();
-    for (var d = 0u; d < 32u; d++) {
-      
-      let b0 = tileB[d * 4u + x + 0u];
-      c0_0 += tileA[d * 4u + (y + 0u) / 4u][(y + 0u) % 4u] * b0;
-    }
-    workgroupBarrier();
-  }
-  put(at2, part, m0 + y + 0u, n0 + (x + 0u) * 4u, c0_0);
-}
-
-// l0: o f i g c' tanh h'
-@group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 16>;
+@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 17>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
 fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
 fn power2(k: i32) -> f32 { return bitcast<f32>(u32(k + 127) << 23u); }
@@ -114,6 +44,9 @@ fn logistic(x: f32) -> f32 {
   let e = exponential(-abs(x));
   return select(1.0, e, x < 0.0) / (1.0 + e);
 }
+var<workgroup> tile0: array<f32, 28>;
+var<workgroup> tile1: array<f32, 7>;
+var<workgroup> tile2: array<f32, 7>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -122,44 +55,80 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[0].y + t * p[0].z;
-  let at1 = p[1].x + t * p[1].y;
-  let at2 = p[1].w + t * p[2].x;
-  let at3 = p[2].z + t * p[2].w;
-  let at4 = p[3].y + t * p[3].z;
-  let at5 = p[4].x + t * p[4].y;
-  let at6 = p[4].w + t * p[5].x;
-  let at7 = p[5].z + t * p[5].w;
-  let at8 = p[6].y + t * p[6].z;
-  let at9 = p[7].x + t * p[7].y;
-  let at10 = p[7].w + t * p[8].x;
-  let at11 = p[8].z + t * p[8].w;
-  let at12 = p[9].y + t * p[9].z;
-  let at13 = p[10].x + t * p[10].y;
-  let at14 = p[10].w + t * p[11].x;
-  let at15 = p[11].z + t * p[11].w;
-  let at16 = p[12].y + t * p[12].z;
-  let at17 = p[13].x + t * p[13].y;
-  let at18 = p[13].w + t * p[14].x;
-  let at19 = p[14].z + t * p[14].w;
-  let i = group * 64u + lane;
-  if (i >= p[0].x) { return; }
-  let r = i / p[15].y;
-  let c = i % p[15].y;
-  let x0 = temporaries[at0 + r * p[0].w + c];
-  let x1 = temporaries[at1 + r * p[1].z + c];
-  let x2 = temporaries[at2 + c];
-  let x3 = temporaries[at3 + r * p[3].x + c];
-  let x4 = temporaries[at4 + r * p[3].w + c];
-  let x5 = temporaries[at5 + c];
-  let x6 = temporaries[at6 + r * p[5].y + c];
-  let x7 = temporaries[at7 + r * p[6].x + c];
+  
+  let firstRow = group * 1u;
+  for (var step = 0u; step < p[16].x; step++) {
+    let t = p[15].z + step * p[15].w;
+  let at0 = p[0].z + t * p[0].w;
+  let at1 = p[1].z + t * p[1].w;
+  let at2 = p[2].y + t * p[2].z;
+  let at3 = p[3].y + t * p[3].z;
+  let at4 = p[4].x + t * p[4].y;
+  let at5 = p[4].w + t * p[5].x;
+  let at6 = p[5].z + t * p[5].w;
+  let at7 = p[6].y + t * p[6].z;
+  let at8 = p[7].x + t * p[7].y;
+  let at9 = p[7].w + t * p[8].x;
+  let at10 = p[8].z + t * p[8].w;
+  let at11 = p[9].y + t * p[9].z;
+  let at12 = p[10].x + t * p[10].y;
+  let at13 = p[10].w + t * p[11].x;
+  let at14 = p[11].z + t * p[11].w;
+  let at15 = p[12].y + t * p[12].z;
+  let at16 = p[13].x + t * p[13].y;
+  let at17 = p[13].w + t * p[14].x;
+  let at18 = p[14].w + t * p[15].x;
+    if (step == 0u) {
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[0].x) {
+        let i = r * 7u + c;
+        let x0 = temporaries[at0 + i];
+  tile1[(0u - firstRow * 7u) + i] = x0;
+      }
+    } }
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[0].x) {
+        let i = r * 7u + c;
+        let x0 = temporaries[at1 + i];
+  tile2[(0u - firstRow * 7u) + i] = x0;
+      }
+    } }
+    workgroupBarrier();
+    }
+    // product
+    { let x = lane % 16u;
+    let part = lane / 16u;
+    let n0 = min(x + 0u, 27u); let n1 = min(x + 16u, 27u);
+    var s0_0 = 0.0; var s0_1 = 0.0;
+    let end = min(part * 7u + 7u, 7u);
+    var d = part * 7u;
+    
+    for (; d < end; d++) { let b0 = temporaries[at2 + d * p[2].w + n0]; let b1 = temporaries[at2 + d * p[2].w + n1]; let a0 = tile2[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + d]; s0_0 += a0 * b0; s0_1 += a0 * b1; }
+    if (firstRow + 0u < p[0].x && x + 0u < 28u) { tile0[(0u - firstRow * 28u) + (firstRow + 0u) * 28u + (x + 0u)] = s0_0; } if (firstRow + 0u < p[0].x && x + 16u < 28u) { tile0[(0u - firstRow * 28u) + (firstRow + 0u) * 28u + (x + 16u)] = s0_1; } }
+    workgroupBarrier();
+    // chain
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[0].x) {
+        let i = r * 7u + c;
+        let x0 = temporaries[at3 + r * p[3].w + c];
+  let x1 = tile0[(21u - firstRow * 28u) + r * 28u + c];
+  let x2 = temporaries[at4 + c];
+  let x3 = temporaries[at5 + r * p[5].y + c];
+  let x4 = tile0[(7u - firstRow * 28u) + r * 28u + c];
+  let x5 = temporaries[at6 + c];
+  let x6 = temporaries[at7 + r * p[6].w + c];
+  let x7 = tile0[(0u - firstRow * 28u) + r * 28u + c];
   let x8 = temporaries[at8 + c];
-  let x9 = temporaries[at9 + r * p[7].z + c];
-  let x10 = temporaries[at10 + r * p[8].y + c];
-  let x11 = temporaries[at11 + c];
-  let x12 = temporaries[at12 + i];
+  let x9 = temporaries[at9 + r * p[8].y + c];
+  let x10 = tile0[(14u - firstRow * 28u) + r * 28u + c];
+  let x11 = temporaries[at10 + c];
+  let x12 = tile1[(0u - firstRow * 7u) + i];
   let x13 = x0 + x1;
   let x14 = x13 + x2;
   let x15 = logistic(x14);
@@ -177,20 +146,42 @@ fn main(
   let x27 = x25 + x26;
   let x28 = hyperbolicTangent(x27);
   let x29 = x15 * x28;
-  temporaries[at13 + r * p[10].z + c] = x15;
-  temporaries[at14 + r * p[11].y + c] = x18;
-  temporaries[at15 + r * p[12].x + c] = x21;
-  temporaries[at16 + r * p[12].w + c] = x24;
-  temporaries[at17 + i] = x27;
-  temporaries[at18 + i] = x28;
-  temporaries[at19 + i] = x29;
+  temporaries[at11 + r * p[9].w + c] = x15;
+  temporaries[at12 + r * p[10].z + c] = x18;
+  temporaries[at13 + r * p[11].y + c] = x21;
+  temporaries[at14 + r * p[12].x + c] = x24;
+  temporaries[at15 + i] = x27;
+  tile1[(0u - firstRow * 7u) + i] = x27;
+  temporaries[at16 + i] = x28;
+  temporaries[at17 + i] = x29;
+  tile2[(0u - firstRow * 7u) + i] = x29;
+      }
+    } }
+    workgroupBarrier();
+    if (step + 1u == p[16].x) {
+    { for (var e = lane; e < 28u; e += 64u) {
+      let r = firstRow + e / 28u;
+      let c = e % 28u;
+      if (r < p[0].x) {
+        let i = r * 28u + c;
+        let x0 = tile0[(0u - firstRow * 28u) + i];
+  temporaries[at18 + i] = x0;
+      }
+    } }
+    }
+  }
 }
 
-// mul mul dc mul mul
+// lstm_l0: backward
+@group(0) @binding(0) var<storage, read_write> variables: array<f32>;
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 11>;
+@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 15>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
 
+var<workgroup> tile0: array<f32, 28>;
+var<workgroup> tile1: array<f32, 7>;
+var<workgroup> tile2: array<f32, 7>;
+var<workgroup> between: array<f32, 21>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -199,33 +190,61 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[0].y + t * p[0].z;
-  let at1 = p[1].x + t * p[1].y;
-  let at2 = p[1].w + t * p[2].x;
-  let at3 = p[2].z + t * p[2].w;
-  let at4 = p[3].y + t * p[3].z;
-  let at5 = p[4].x + t * p[4].y;
-  let at6 = p[4].w + t * p[5].x;
-  let at7 = p[5].z + t * p[5].w;
-  let at8 = p[6].y + t * p[6].z;
-  let at9 = p[7].x + t * p[7].y;
-  let at10 = p[7].w + t * p[8].x;
-  let at11 = p[8].z + t * p[8].w;
-  let at12 = p[9].y + t * p[9].z;
-  let at13 = p[10].x + t * p[10].y;
-  let i = group * 64u + lane;
-  if (i >= p[0].x) { return; }
-  let r = i / p[10].w;
-  let c = i % p[10].w;
-  let x0 = temporaries[at0 + i];
-  let x1 = temporaries[at1 + i];
+  
+  let firstRow = group * 1u;
+  for (var step = 0u; step < p[14].x; step++) {
+    let t = p[13].z + step * p[13].w;
+  let at0 = p[0].z + t * p[0].w;
+  let at1 = p[1].z + t * p[1].w;
+  let at2 = p[2].z + t * p[2].w;
+  let at3 = p[3].y + t * p[3].z;
+  let at4 = p[4].x + t * p[4].y;
+  let at5 = p[4].w + t * p[5].x;
+  let at6 = p[5].z + t * p[5].w;
+  let at7 = p[6].y + t * p[6].z;
+  let at8 = p[7].x + t * p[7].y;
+  let at9 = p[7].w + t * p[8].x;
+  let at10 = p[8].z + t * p[8].w;
+  let at11 = p[9].y + t * p[9].z;
+  let at12 = p[10].x + t * p[10].y;
+  let at13 = p[10].w + t * p[11].x;
+  let at14 = p[11].w + t * p[12].x;
+  let at15 = p[12].w + t * p[13].x;
+    if (step == 0u) {
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[0].x) {
+        let i = r * 7u + c;
+        let x0 = temporaries[at0 + i];
+  tile1[(0u - firstRow * 7u) + i] = x0;
+      }
+    } }
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[0].x) {
+        let i = r * 7u + c;
+        let x0 = temporaries[at1 + i];
+  tile2[(0u - firstRow * 7u) + i] = x0;
+      }
+    } }
+    workgroupBarrier();
+    }
+    // chain
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[0].x) {
+        let i = r * 7u + c;
+        let x0 = tile1[(0u - firstRow * 7u) + i];
+  let x1 = tile2[(0u - firstRow * 7u) + i];
   let x2 = temporaries[at2 + i];
-  let x3 = temporaries[at3 + r * p[3].x + c];
+  let x3 = temporaries[at3 + r * p[3].w + c];
   let x4 = temporaries[at4 + i];
-  let x5 = temporaries[at5 + r * p[4].z + c];
-  let x6 = temporaries[at6 + r * p[5].y + c];
-  let x7 = temporaries[at7 + r * p[6].x + c];
+  let x5 = temporaries[at5 + r * p[5].y + c];
+  let x6 = temporaries[at6 + r * p[6].x + c];
+  let x7 = temporaries[at7 + r * p[6].w + c];
   let x8 = temporaries[at8 + i];
   let x9 = x1 + x2;
   let x10 = x9 * x3;
@@ -251,77 +270,54 @@ fn main(
   let x30 = x11 - x3;
   let x31 = x3 * x30;
   let x32 = x29 * x31;
-  temporaries[at9 + r * p[7].z + c] = x19;
-  temporaries[at10 + r * p[8].y + c] = x23;
-  temporaries[at11 + i] = x24;
-  temporaries[at12 + r * p[9].w + c] = x28;
-  temporaries[at13 + r * p[10].z + c] = x32;
-}
-
-// dh
-@group(0) @binding(0) var<storage, read_write> variables: array<f32>;
-@group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
-@group(0) @binding(4) var<uniform> now: vec4<u32>;
-
-var<workgroup> tileA: array<vec4<f32>, 128>;
-var<workgroup> tileB: array<vec4<f32>, 128>;
-fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].y || depth >= p[2].w) { return 0.0; }
-  return temporaries[base + side * p[0].z + depth];
-}
-fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[2].z || depth >= p[2].w) { return 0.0; }
-  return variables[base + depth * p[1].y + side];
-}
-fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
-  if (row >= p[2].y) { return; }
-  let first = base + (part * p[2].y + row) * p[2].x + column;
-  for (var i = 0u; i < min(4u, max(p[2].z, column) - column); i++) {
-    let place = first + i;
-    temporaries[place] = values[i];
-  }
-}
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) groupId: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[0].x + t * p[0].y;
-  let at1 = p[0].w + t * p[1].x;
-  let at2 = p[1].z + t * p[1].w;
-  let n0 = (group % p[3].x) * 16u;
-  let m0 = ((group / p[3].x) % p[3].y) * 16u;
-  let part = group / (p[3].x * p[3].y);
-  if (part >= p[3].z) { return; }
-  let x = lane % 4u;
-  let y = (lane / 4u) * 1u;
-  var c0_0 = vec4<f32>(0.0);
-  let last = min((part + 1u) * p[3].w, p[2].w);
-  for (var k0 = part * p[4].x; k0 < last; k0 += 32u) {
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = m0 + (j / 32u) * 4u;
-      let depth = k0 + (j % 32u);
-      tileA[(j % 32u) * 4u + (j / 32u)] = vec4<f32>(fetchA(at0, side + 0u, depth), fetchA(at0, side + 1u, depth), fetchA(at0, side + 2u, depth), fetchA(at0, side + 3u, depth));
-    }
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = n0 + (j % 4u) * 4u;
-      let depth = k0 + (j / 4u);
-      tileB[(j / 4u) * 4u + (j % 4u)] = vec4<f32>(fetchB(at1, side + 0u, depth), fetchB(at1, side + 1u, depth), fetchB(at1, side + 2u, depth), fetchB(at1, side + 3u, depth));
-    }
+  temporaries[at9 + r * p[8].y + c] = x19;
+  tile0[(14u - firstRow * 28u) + r * 28u + c] = x19;
+  temporaries[at10 + r * p[9].x + c] = x23;
+  tile0[(0u - firstRow * 28u) + r * 28u + c] = x23;
+  tile1[(0u - firstRow * 7u) + i] = x24;
+  temporaries[at11 + r * p[9].w + c] = x28;
+  tile0[(7u - firstRow * 28u) + r * 28u + c] = x28;
+  temporaries[at12 + r * p[10].z + c] = x32;
+  tile0[(21u - firstRow * 28u) + r * 28u + c] = x32;
+      }
+    } }
     workgroupBarrier();
-    for (var d = 0u; d < 32u; d++) {
-      
-      let b0 = tileB[d * 4u + x + 0u];
-      c0_0 += tileA[d * 4u + (y + 0u) / 4u][(y + 0u) % 4u] * b0;
-    }
+    // product
+    { let x = lane % 4u;
+    let part = lane / 4u;
+    let n0 = min(x + 0u, 6u); let n1 = min(x + 4u, 6u);
+    var s0_0 = 0.0; var s0_1 = 0.0;
+    let end = min(part * 7u + 7u, 28u);
+    var d = part * 7u;
+    
+    for (; d < end; d++) { let b0 = variables[at13 + d * p[11].y + n0]; let b1 = variables[at13 + d * p[11].y + n1]; let a0 = tile0[(0u - firstRow * 28u) + (firstRow + 0u) * 28u + d]; s0_0 += a0 * b0; s0_1 += a0 * b1; }
+    if (part > 0u && part < 4u) { if (x + 0u < 7u) { between[((part - 1u) * 1u + 0u) * 7u + n0] = s0_0; } if (x + 4u < 7u) { between[((part - 1u) * 1u + 0u) * 7u + n1] = s0_1; } }
     workgroupBarrier();
+    if (part == 0u) {
+      for (var other = 0u; other < 3u; other++) { s0_0 += between[(other * 1u + 0u) * 7u + n0]; s0_1 += between[(other * 1u + 0u) * 7u + n1]; }
+      if (firstRow + 0u < p[0].x && x + 0u < 7u) { tile2[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 0u)] = s0_0; } if (firstRow + 0u < p[0].x && x + 4u < 7u) { tile2[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 4u)] = s0_1; }
+    } }
+    workgroupBarrier();
+    if (step + 1u == p[14].x) {
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[0].x) {
+        let i = r * 7u + c;
+        let x0 = tile1[(0u - firstRow * 7u) + i];
+  temporaries[at14 + i] = x0;
+      }
+    } }
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[0].x) {
+        let i = r * 7u + c;
+        let x0 = tile2[(0u - firstRow * 7u) + i];
+  temporaries[at15 + i] = x0;
+      }
+    } }
+    }
   }
-  put(at2, part, m0 + y + 0u, n0 + (x + 0u) * 4u, c0_0);
 }
 
