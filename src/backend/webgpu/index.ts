@@ -13,6 +13,11 @@ export interface WebGpuOptions {
   readonly powerPreference?: GPUPowerPreference;
   /** Measures the time of each kernel, where the device has timestamp queries, and slows the run; see the session's `profile()`. */
   readonly profile?: boolean;
+  /**
+   * Carries out no time loop whole, in one dispatch, but its kernels one by one at every step: slower, for a profile that tells them
+   * apart. Default false.
+   */
+  readonly stepwise?: boolean;
 }
 
 export interface WebGpuBackend extends Backend {
@@ -24,14 +29,14 @@ export interface WebGpuBackend extends Backend {
  * The WebGPU backend. Its sessions share a device.
  * @throws UserError when a session is created where there is no WebGPU: in Node without the package "webgpu", or without a driver
  */
-export function webgpu({ profile = false, ...options }: WebGpuOptions = {}): WebGpuBackend {
+export function webgpu({ profile = false, stepwise = false, ...options }: WebGpuOptions = {}): WebGpuBackend {
   const lender = createLender({ ...options, features: profile ? ["timestamp-query"] : [] });
   const backend: WebGpuBackend = {
     name: "webgpu",
     precision: "float32",
     async createSession() {
       const { device, release } = await lender.borrow();
-      return createWebGpuSession(backend, device, release, profile);
+      return createWebGpuSession(backend, device, release, { profile, stepwise });
     },
   };
   return backend;

@@ -2,6 +2,7 @@
 import { type Kernel, type Program, reads, type Statement, type View, writes } from "../../program/program.js";
 import type { DeviceLimits, Dispatch, KernelDispatch, Plan, Planned, Planning } from "./dispatch.js";
 import { joined, type Touch, type Touching } from "./join.js";
+import { planWholeLoop } from "./loops/whole-loop.js";
 import { planChain } from "./wgsl/chain.js";
 import { planFill, planGather, planGuard, planScatter, planTranspose } from "./wgsl/moves.js";
 import { planProduct } from "./wgsl/product.js";
@@ -18,6 +19,8 @@ export interface PlanOptions {
   /** Where, among the indices, this program says that its commit is refused. */
   readonly flag: number;
   readonly limits: DeviceLimits;
+  /** Carries out no loop whole, but as its dispatches for each step. Default false. */
+  readonly stepwise?: boolean | undefined;
 }
 
 /** The number of a buffer that no program has. */
@@ -25,7 +28,7 @@ const SCRATCH = -1;
 /** Elements of scratch memory that kernels take one behind the other, before the first is taken again. */
 const SCRATCH_ROUND = 2 ** 21;
 
-export function planProgram({ program, locate, scratchOffset, flag, limits }: PlanOptions): Plan {
+export function planProgram({ program, locate, scratchOffset, flag, limits, stepwise }: PlanOptions): Plan {
   let [taken, scratch] = [0, 0];
   const planning: Planning = {
     limits,
@@ -41,8 +44,24 @@ export function planProgram({ program, locate, scratchOffset, flag, limits }: Pl
   };
   const guarded = program.guards.length > 0;
   const committing = { ...planning, flag: guarded ? flag : undefined };
+  const planned = (statement: Statement, how: Planning): readonly Touching[] => {
+    const { steps, kernels } =
+      statement.kind === "loop"
+        ? { steps: statement.steps, kernels: statement.body }
+        : { steps: 1, kernels: [statement] };
+    const touches = kernels.flatMap((kernel) => touchesOf(kernel, steps, how));
+    const watching: Planning = {
+      ...how,
+      scratch(rows, columns) {
+        const view = how.scratch(rows, columns);
+        touches.push(touchOf(view, 1, true, how));
+        return view;
+      },
+    };
+    return planStatement(statement, program, watching, stepwise).map((one) => ({ planned: one, touches }));
+  };
   const all = (statements: readonly Statement[], how: Planning): Planned[] =>
-    joined(statements.flatMap((statement) => planStatement(statement, how)));
+    joined(statements.flatMap((statement) => planned(statement, how)));
   return {
     compute: all(program.compute, planning),
     guard: guarded ? { label: "guards", ...planGuard(program.guards, flag, planning) } : undefined,
@@ -51,33 +70,36 @@ export function planProgram({ program, locate, scratchOffset, flag, limits }: Pl
   };
 }
 
-function planStatement(statement: Statement, planning: Planning): readonly Touching[] {
+function planStatement(
+  statement: Statement,
+  { buffers }: Program,
+  planning: Planning,
+  stepwise = false,
+): readonly Planned[] {
   if (statement.kind !== "loop") return planKernel(statement, planning);
+  const whole = stepwise ? "as was asked for" : planWholeLoop(statement, buffers, planning);
+  if (typeof whole !== "string") return whole;
   const { name, steps, reverse } = statement;
-  const kernels = statement.body.flatMap((kernel) => planKernel(kernel, planning, steps));
-  const body = kernels.map(({ planned }) => planned as Dispatch);
-  return [{ planned: { loop: name, steps, reverse, body }, touches: kernels.flatMap(({ touches }) => touches) }];
+  return [
+    { loop: name, steps, reverse, why: whole, body: statement.body.flatMap((kernel) => planKernel(kernel, planning)) },
+  ];
 }
 
-/** The dispatches of a kernel, each with all that the kernel touches in `steps` steps. */
-function planKernel(kernel: Kernel, planning: Planning, steps = 1): readonly Touching[] {
-  const touches: Touch[] = [];
-  const touch = (view: View, writes: boolean): void => {
-    const { space, offset } = planning.locate(view.buffer);
-    const [first, last] = [0, (steps - 1) * view.step].sort((a, b) => a - b) as [number, number];
-    const from = offset + view.offset;
-    const length = (view.rows - 1) * view.stride + view.columns;
-    touches.push({ space, from: from + first, to: from + last + length, writes });
-  };
-  for (const view of reads(kernel)) touch(view, false);
-  for (const view of writes(kernel)) touch(view, true);
-  const scratch: Planning["scratch"] = (rows, columns) => {
-    const view = planning.scratch(rows, columns);
-    touch(view, true);
-    return view;
-  };
-  const dispatches = dispatchesOf(kernel, { ...planning, scratch });
-  return dispatches.map((dispatch) => ({ planned: { label: kernel.label, ...dispatch }, touches }));
+const planKernel = (kernel: Kernel, planning: Planning): readonly Dispatch[] =>
+  dispatchesOf(kernel, planning).map((dispatch) => ({ label: kernel.label, ...dispatch }));
+
+/** What a kernel reads and writes in all of so many steps. */
+const touchesOf = (kernel: Kernel, steps: number, planning: Planning): Touch[] => [
+  ...reads(kernel).map((view) => touchOf(view, steps, false, planning)),
+  ...writes(kernel).map((view) => touchOf(view, steps, true, planning)),
+];
+
+function touchOf(view: View, steps: number, isWritten: boolean, { locate }: Planning): Touch {
+  const { space, offset } = locate(view.buffer);
+  const ends = [0, (steps - 1) * view.step];
+  const from = offset + view.offset;
+  const length = (view.rows - 1) * view.stride + view.columns;
+  return { space, from: from + Math.min(...ends), to: from + Math.max(...ends) + length, writes: isWritten };
 }
 
 function dispatchesOf(kernel: Kernel, planning: Planning): readonly KernelDispatch[] {

@@ -40,7 +40,7 @@ export function createWebGpuSession(
   backend: Backend,
   device: Device,
   release: () => void,
-  profiled = false,
+  { profile: profiled = false, stepwise = false }: { readonly profile?: boolean; readonly stepwise?: boolean } = {},
 ): WebGpuSession {
   const { gpu } = device;
   const pools: Record<Space, Pool> = {
@@ -158,6 +158,7 @@ export function createWebGpuSession(
         flag,
         locate: (id) => placed.get(id)!,
         scratchOffset: program.plan.size,
+        stepwise,
         limits: {
           invocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
           workgroupStorage: gpu.limits.maxComputeWorkgroupStorageSize,

@@ -36,7 +36,7 @@ describe("joined dispatches", () => {
         const list = drawn.map(({ code, workgroups, isLoop, touches }, i): Touching => {
           const one = { label: `${i}`, how: "", code, workgroups: [workgroups, 1, 1], parameters: [i] } as const;
           return {
-            planned: isLoop ? { loop: `${i}`, steps: 2, reverse: false, body: [one] } : one,
+            planned: isLoop ? { loop: `${i}`, steps: 2, reverse: false, why: "", body: [one] } : one,
             touches: touches.map(({ from, length, ...rest }) => ({ ...rest, from, to: from + length })),
           };
         });

@@ -33,9 +33,9 @@ const listed = (planned: Planned, indent = ""): string =>
       ].join("\n")
     : `${indent}${planned.label}: ${planned.how}, ${planned.workgroups.join("×")} workgroups`;
 
-/** All dispatches, and the text of those in loops. */
+/** All dispatches, and the text of those that are loops. */
 function described({ compute }: Plan): string {
-  const inLoops = compute.flatMap((planned) => ("loop" in planned ? planned.body : []));
+  const inLoops = compute.flatMap((planned) => ("loop" in planned || !planned.steps ? [] : [planned]));
   const texts = [...new Map(inLoops.map(({ label, code }) => [code, label]))];
   return [
     compute.map((planned) => listed(planned)).join("\n"),

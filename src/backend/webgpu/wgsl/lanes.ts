@@ -43,6 +43,14 @@ export function lanesTogether({ perRow, size }: Lanes, combine: Readonly<Record<
   return [`var<workgroup> meeting: array<f32, ${size}>;`, ...functions].join("\n");
 }
 
+const combinations = { largestOf: "maximum(a, b)", sumOf: "a + b" } as const;
+
+/** Declares those of `largestOf` and `sumOf` that a text calls: a row's largest value and its sum, from what its lanes have. */
+export function meetings(lanes: Lanes, text: string): string {
+  const called = Object.entries(combinations).filter(([name]) => text.includes(`${name}(`));
+  return called.length > 0 ? lanesTogether(lanes, Object.fromEntries(called)) : "";
+}
+
 /** Declares `row`, its number clamped to a row that there is, `first`, the lane's first column, and whether the row is one. */
 export const laneRow = (
   { perRow, rows }: Lanes,

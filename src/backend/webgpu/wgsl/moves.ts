@@ -2,7 +2,7 @@
 import type { Fill, Gather, Scatter, Transpose, View } from "../../../program/program.js";
 import type { KernelDispatch, Planning } from "../dispatch.js";
 import { literal } from "./literal.js";
-import { createSource, gridOf, shaderOf } from "./source.js";
+import { createSource, gridOf, type Source, shaderOf } from "./source.js";
 
 export function planFill({ value, out }: Fill, { locate, flag }: Planning): readonly KernelDispatch[] {
   const source = createSource(locate, flag);
@@ -18,22 +18,29 @@ export function planFill({ value, out }: Fill, { locate, flag }: Planning): read
   return [{ how: "fill", code, workgroups, parameters: source.parameters }];
 }
 
-export function planGather({ table, index, out }: Gather, { locate, flag }: Planning): readonly KernelDispatch[] {
+export function planGather(gather: Gather, { locate, flag }: Planning): readonly KernelDispatch[] {
+  const { out } = gather;
   const source = createSource(locate, flag);
-  const [from, rows, to] = [source.matrix(table), source.matrix(index), source.matrix(out)];
+  const element = gatherElement(source, gather);
   const [count, columns] = [source.word(out.rows * out.columns), source.word(out.columns)];
   const body = `let i = group * 64u + lane;
   if (i >= ${count}) { return; }
   let r = i / ${columns};
   let c = i % ${columns};
-  // A negative number is a large one without its sign.
-  let row = u32(${rows.load(rows.at("r", "0u"))});
-  var x = 0.0;
-  if (row < ${source.word(table.rows)}) { x = ${from.load(from.at("row", "c"))}; }
-  ${to.store(to.at("r", "c"), "x")}`;
+  ${element}`;
   const code = shaderOf({ source, size: 64, body });
   const workgroups = gridOf(Math.ceil((out.rows * out.columns) / 64));
   return [{ how: "gather", code, workgroups, parameters: source.parameters }];
+}
+
+/** The statements for row `r` and column `c` of the result. */
+export function gatherElement(source: Source, { table, index, out }: Gather): string {
+  const [from, rows, to] = [source.matrix(table), source.matrix(index), source.matrix(out)];
+  // A negative number is a large one without its sign.
+  return `let row = u32(${rows.load(rows.at("r", "0u"))});
+  var x = 0.0;
+  if (row < ${source.word(table.rows)}) { x = ${from.load(from.at("row", "c"))}; }
+  ${to.store(to.at("r", "c"), "x")}`;
 }
 
 /**

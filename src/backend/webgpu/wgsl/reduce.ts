@@ -1,9 +1,9 @@
 /** Sums and largest values: by tree in workgroup memory, so that float32 is accurate enough without 64 bits. */
 import type { Reduce } from "../../../program/program.js";
 import type { KernelDispatch, Planning } from "../dispatch.js";
-import { eachColumn, laneRow, lanesFor, lanesTogether } from "./lanes.js";
+import { eachColumn, type Lanes, laneRow, lanesFor, lanesTogether, meetings } from "./lanes.js";
 import { literal } from "./literal.js";
-import { createSource, gridOf, shaderOf } from "./source.js";
+import { createSource, gridOf, type Source, shaderOf } from "./source.js";
 
 type Rule = Pick<Reduce, "op" | "square">;
 
@@ -23,21 +23,25 @@ export function planReduce(reduce: Reduce, planning: Planning): readonly KernelD
 }
 
 function alongColumns(reduce: Reduce, { locate, flag, limits }: Planning): KernelDispatch {
-  const { input, out } = reduce;
   const source = createSource(locate, flag);
+  const lanes = lanesFor(reduce.input.columns, limits);
+  const body = reducedColumns(source, reduce, lanes);
+  const code = shaderOf({ source, size: lanes.size, declarations: meetings(lanes, body), body });
+  const workgroups = gridOf(Math.ceil(reduce.input.rows / lanes.rows));
+  return { how: `${reduce.op} of rows, ${lanes.perRow} lanes each`, code, workgroups, parameters: source.parameters };
+}
+
+/** Each row's sum or largest value, by the lanes of the row. */
+export function reducedColumns(source: Source, reduce: Reduce, lanes: Lanes): string {
+  const { input, out } = reduce;
   const [from, to] = [source.matrix(input), source.matrix(out)];
   const [rows, columns] = [source.word(input.rows), source.word(input.columns)];
-  const lanes = lanesFor(input.columns, limits);
   const step = `let x = ${from.load(from.at("row", "c"))}; sum = ${both(reduce, "sum", taken(reduce, "x"))};`;
-  const body = `${laneRow(lanes, rows)}
+  return `${laneRow(lanes, rows)}
   var sum = ${identity(reduce)};
   ${eachColumn(lanes, columns, step)}
-  let all = together(lane, sum);
+  let all = ${reduce.op === "sum" ? "sumOf" : "largestOf"}(lane, sum);
   if (isRow && first == 0u) { ${to.store(to.at("row", "0u"), "all")} }`;
-  const declarations = lanesTogether(lanes, { together: both(reduce, "a", "b") });
-  const code = shaderOf({ source, size: lanes.size, declarations, body });
-  const workgroups = gridOf(Math.ceil(input.rows / lanes.rows));
-  return { how: `${reduce.op} of rows, ${lanes.perRow} lanes each`, code, workgroups, parameters: source.parameters };
 }
 
 /** Outputs side by side in a workgroup, and lanes that share the rows of each. */

@@ -1,9 +1,9 @@
 /** Softmax and cross-entropy: lanes that work together on a row. */
 import type { CrossEntropy, Softmax } from "../../../program/program.js";
 import type { KernelDispatch, Planning } from "../dispatch.js";
-import { eachColumn, type Lanes, laneRow, lanesFor, lanesTogether } from "./lanes.js";
+import { eachColumn, type Lanes, laneRow, lanesFor, meetings } from "./lanes.js";
 import { literal } from "./literal.js";
-import { createSource, gridOf, type Matrix, shaderOf } from "./source.js";
+import { createSource, gridOf, type Matrix, type Source, shaderOf } from "./source.js";
 
 /** Declares `largest` and `total`: log Σ exp(x) is largest + log(total). */
 const logSumExp = (lanes: Lanes, x: Matrix, columns: string): string => `var most = ${literal(-Infinity)};
@@ -13,25 +13,26 @@ const logSumExp = (lanes: Lanes, x: Matrix, columns: string): string => `var mos
   ${eachColumn(lanes, columns, `sum += exponential(${x.load(x.at("row", "c"))} - largest);`)}
   let total = sumOf(lane, sum);`;
 
-const functions = (lanes: Lanes): string => lanesTogether(lanes, { largestOf: "maximum(a, b)", sumOf: "a + b" });
-
-export function planSoftmax(
-  { input, out, log }: Softmax,
-  { locate, flag, limits }: Planning,
-): readonly KernelDispatch[] {
+export function planSoftmax(softmax: Softmax, { locate, flag, limits }: Planning): readonly KernelDispatch[] {
+  const { input } = softmax;
   const source = createSource(locate, flag);
+  const lanes = lanesFor(input.columns, limits);
+  const body = softmaxRows(source, softmax, lanes);
+  const code = shaderOf({ source, size: lanes.size, declarations: meetings(lanes, body), body });
+  const workgroups = gridOf(Math.ceil(input.rows / lanes.rows));
+  return [{ how: `rows, ${lanes.perRow} lanes each`, code, workgroups, parameters: source.parameters }];
+}
+
+/** Each row's softmax, by the lanes of the row. */
+export function softmaxRows(source: Source, { input, out, log }: Softmax, lanes: Lanes): string {
   const [from, to] = [source.matrix(input), source.matrix(out)];
   const [rows, columns] = [source.word(input.rows), source.word(input.columns)];
-  const lanes = lanesFor(input.columns, limits);
   const x = `${from.load(from.at("row", "c"))} - largest`;
   const value = log ? `${x} - logTotal` : `exponential(${x}) / total`;
-  const body = `${laneRow(lanes, rows)}
+  return `${laneRow(lanes, rows)}
   ${logSumExp(lanes, from, columns)}
   ${log ? "let logTotal = logarithm(total);" : ""}
   if (isRow) { ${eachColumn(lanes, columns, to.store(to.at("row", "c"), value))} }`;
-  const code = shaderOf({ source, size: lanes.size, declarations: functions(lanes), body });
-  const workgroups = gridOf(Math.ceil(input.rows / lanes.rows));
-  return [{ how: `rows, ${lanes.perRow} lanes each`, code, workgroups, parameters: source.parameters }];
 }
 
 export function planCrossEntropy(
@@ -67,7 +68,7 @@ export function planCrossEntropy(
   ${eachColumn(lanes, columns, `${q} if (q != 0.0) { mine -= q * (${x} - logTotal); }`)}
   let loss = sumOf(lane, mine);
   if (isRow && first == 0u) { ${to.store(to.at("row", "0u"), "loss")} }`;
-  const code = shaderOf({ source, size: lanes.size, declarations: functions(lanes), body });
+  const code = shaderOf({ source, size: lanes.size, declarations: meetings(lanes, body), body });
   const workgroups = gridOf(Math.ceil(logits.rows / lanes.rows));
   return [{ how: `rows, ${lanes.perRow} lanes each`, code, workgroups, parameters: source.parameters }];
 }

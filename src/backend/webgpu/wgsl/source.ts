@@ -39,8 +39,8 @@ export interface Source {
   /** A whole number that differs from dispatch to dispatch. */
   word(value: number): string;
   matrix(view: View): Matrix;
-  /** Statements that declare where the views begin; they come first in the body. */
-  preamble(): string;
+  /** Statements that declare where the views begin at index `t`; they come first in the body. */
+  preamble(t?: string): string;
   /** What the parameters hold so far. */
   readonly parameters: readonly number[];
   /** Where the commit's flag lies: stores happen only where it is 0. */
@@ -75,8 +75,8 @@ export function createSource(locate: Locate, flag?: number): Source {
           `${flagWord ? "if (commits) { " : ""}${space}[${place}] = ${value};${flagWord ? " }" : ""}`,
       };
     },
-    preamble: () =>
-      ["let t = now.x;", ...bases, ...(flagWord ? [`let commits = indices[${flagWord}] == 0;`] : [])].join("\n  "),
+    preamble: (t = "now.x") =>
+      [`let t = ${t};`, ...bases, ...(flagWord ? [`let commits = indices[${flagWord}] == 0;`] : [])].join("\n  "),
   };
 }
 

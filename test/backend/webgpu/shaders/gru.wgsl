@@ -1,89 +1,18 @@
 l0: matmul: product 16×16, 2×1×1 workgroups
 l0: add add: chain, 1×1×1 workgroups
 gru_l0: initial h: chain, 1×1×1 workgroups
-gru_l0: 3 steps
-  l0: matmul: product 16×16, 2×1×1 workgroups
-  l0: u z r n h': chain, 1×1×1 workgroups
+gru_l0: weights: transpose, 2×1×1 workgroups
+gru_l0: 3 steps in one dispatch, 1 row a workgroup, 5×1×1 workgroups
 add: chain, 2×1×1 workgroups
 gru_l0: backward: initial dh: chain, 1×1×1 workgroups
-gru_l0: backward: 3 steps in reverse
-  mul mul mul mul mul: chain, 1×1×1 workgroups
-  matmul: product 16×16, 1×1×1 workgroups
+gru_l0: backward: 3 steps in one dispatch, 1 row a workgroup, 5×1×1 workgroups
 dweight_hh: product 16×16, 2×1×1 workgroups
 dbias_hh + dbias_ih: 2 together: sum over rows, 2×1×1 workgroups
 dweight_ih: product 16×16, 2×1×1 workgroups
 result 0: copy: chain, 2×1×1 workgroups
 result 1: copy: chain, 2×1×1 workgroups
 
-// l0: matmul
-@group(0) @binding(0) var<storage, read_write> variables: array<f32>;
-@group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
-@group(0) @binding(4) var<uniform> now: vec4<u32>;
-const own = 0u;
-
-var<workgroup> tileA: array<vec4<f32>, 128>;
-var<workgroup> tileB: array<vec4<f32>, 128>;
-fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[own + 2u].y || depth >= p[own + 2u].w) { return 0.0; }
-  return temporaries[base + side * p[own + 0u].z + depth];
-}
-fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[own + 2u].z || depth >= p[own + 2u].w) { return 0.0; }
-  return variables[base + side * p[own + 1u].y + depth];
-}
-fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
-  if (row >= p[own + 2u].y) { return; }
-  let first = base + (part * p[own + 2u].y + row) * p[own + 2u].x + column;
-  for (var i = 0u; i < min(4u, max(p[own + 2u].z, column) - column); i++) {
-    let place = first + i;
-    temporaries[place] = values[i];
-  }
-}
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) groupId: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[own + 0u].x + t * p[own + 0u].y;
-  let at1 = p[own + 0u].w + t * p[own + 1u].x;
-  let at2 = p[own + 1u].z + t * p[own + 1u].w;
-  let n0 = (group % p[own + 3u].x) * 16u;
-  let m0 = ((group / p[own + 3u].x) % p[own + 3u].y) * 16u;
-  let part = group / (p[own + 3u].x * p[own + 3u].y);
-  if (part >= p[own + 3u].z) { return; }
-  let x = lane % 4u;
-  let y = (lane / 4u) * 1u;
-  var c0_0 = vec4<f32>(0.0);
-  let last = min((part + 1u) * p[own + 3u].w, p[own + 2u].w);
-  for (var k0 = part * p[own + 4u].x; k0 < last; k0 += 32u) {
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = m0 + (j / 32u) * 4u;
-      let depth = k0 + (j % 32u);
-      tileA[(j % 32u) * 4u + (j / 32u)] = vec4<f32>(fetchA(at0, side + 0u, depth), fetchA(at0, side + 1u, depth), fetchA(at0, side + 2u, depth), fetchA(at0, side + 3u, depth));
-    }
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = n0 + (j / 32u) * 4u;
-      let depth = k0 + (j % 32u);
-      tileB[(j % 32u) * 4u + (j / 32u)] = vec4<f32>(fetchB(at1, side + 0u, depth), fetchB(at1, side + 1u, depth), fetchB(at1, side + 2u, depth), fetchB(at1, side + 3u, depth));
-    }
-    workgroupBarrier();
-    for (var d = 0u; d < 32u; d++) {
-      
-      let b0 = tileB[d * 4u + x + 0u];
-      c0_0 += tileA[d * 4u + (y + 0u) / 4u][(y + 0u) % 4u] * b0;
-    }
-    workgroupBarrier();
-  }
-  put(at2, part, m0 + y + 0u, n0 + (x + 0u) * 4u, c0_0);
-}
-
-// l0: u z r n h'
+// gru_l0
 @group(0) @binding(0) var<storage, read_write> variables: array<f32>;
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
 @group(0) @binding(3) var<uniform> p: array<vec4<u32>, 13>;
@@ -114,6 +43,8 @@ fn logistic(x: f32) -> f32 {
   let e = exponential(-abs(x));
   return select(1.0, e, x < 0.0) / (1.0 + e);
 }
+var<workgroup> tile0: array<f32, 21>;
+var<workgroup> tile1: array<f32, 7>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -122,38 +53,65 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[own + 0u].y + t * p[own + 0u].z;
-  let at1 = p[own + 1u].x + t * p[own + 1u].y;
-  let at2 = p[own + 1u].w + t * p[own + 2u].x;
-  let at3 = p[own + 2u].z + t * p[own + 2u].w;
-  let at4 = p[own + 3u].y + t * p[own + 3u].z;
-  let at5 = p[own + 4u].x + t * p[own + 4u].y;
-  let at6 = p[own + 4u].w + t * p[own + 5u].x;
-  let at7 = p[own + 5u].z + t * p[own + 5u].w;
-  let at8 = p[own + 6u].y + t * p[own + 6u].z;
-  let at9 = p[own + 7u].x + t * p[own + 7u].y;
-  let at10 = p[own + 7u].w + t * p[own + 8u].x;
-  let at11 = p[own + 8u].z + t * p[own + 8u].w;
-  let at12 = p[own + 9u].y + t * p[own + 9u].z;
-  let at13 = p[own + 10u].x + t * p[own + 10u].y;
-  let at14 = p[own + 10u].w + t * p[own + 11u].x;
-  let at15 = p[own + 11u].z + t * p[own + 11u].w;
-  let i = group * 64u + lane;
-  if (i >= p[own + 0u].x) { return; }
-  let r = i / p[own + 12u].y;
-  let c = i % p[own + 12u].y;
-  let x0 = temporaries[at0 + r * p[own + 0u].w + c];
-  let x1 = variables[at1 + c];
-  let x2 = temporaries[at2 + r * p[own + 2u].y + c];
-  let x3 = temporaries[at3 + r * p[own + 3u].x + c];
+  
+  let firstRow = group * 1u;
+  for (var step = 0u; step < p[own + 12u].w; step++) {
+    let t = p[own + 12u].y + step * p[own + 12u].z;
+  let at0 = p[own + 0u].z + t * p[own + 0u].w;
+  let at1 = p[own + 1u].y + t * p[own + 1u].z;
+  let at2 = p[own + 2u].y + t * p[own + 2u].z;
+  let at3 = p[own + 3u].x + t * p[own + 3u].y;
+  let at4 = p[own + 3u].w + t * p[own + 4u].x;
+  let at5 = p[own + 4u].z + t * p[own + 4u].w;
+  let at6 = p[own + 5u].y + t * p[own + 5u].z;
+  let at7 = p[own + 6u].x + t * p[own + 6u].y;
+  let at8 = p[own + 6u].w + t * p[own + 7u].x;
+  let at9 = p[own + 7u].z + t * p[own + 7u].w;
+  let at10 = p[own + 8u].y + t * p[own + 8u].z;
+  let at11 = p[own + 9u].x + t * p[own + 9u].y;
+  let at12 = p[own + 9u].w + t * p[own + 10u].x;
+  let at13 = p[own + 10u].z + t * p[own + 10u].w;
+  let at14 = p[own + 11u].z + t * p[own + 11u].w;
+    if (step == 0u) {
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = temporaries[at0 + i];
+  tile1[(0u - firstRow * 7u) + i] = x0;
+      }
+    } }
+    workgroupBarrier();
+    }
+    // product
+    { let x = lane % 16u;
+    let part = lane / 16u;
+    let n0 = min(x + 0u, 20u); let n1 = min(x + 16u, 20u);
+    var s0_0 = 0.0; var s0_1 = 0.0;
+    let end = min(part * 7u + 7u, 7u);
+    var d = part * 7u;
+    
+    for (; d < end; d++) { let b0 = temporaries[at1 + d * p[own + 1u].w + n0]; let b1 = temporaries[at1 + d * p[own + 1u].w + n1]; let a0 = tile1[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + d]; s0_0 += a0 * b0; s0_1 += a0 * b1; }
+    if (part == 0u) { if (firstRow + 0u < p[own + 0u].x && x + 0u < 21u) { tile0[(0u - firstRow * 21u) + (firstRow + 0u) * 21u + (x + 0u)] = s0_0; } if (firstRow + 0u < p[own + 0u].x && x + 16u < 21u) { tile0[(0u - firstRow * 21u) + (firstRow + 0u) * 21u + (x + 16u)] = s0_1; } } }
+    workgroupBarrier();
+    // chain
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = tile0[(14u - firstRow * 21u) + r * 21u + c];
+  let x1 = variables[at2 + c];
+  let x2 = temporaries[at3 + r * p[own + 3u].z + c];
+  let x3 = tile0[(7u - firstRow * 21u) + r * 21u + c];
   let x4 = temporaries[at4 + c];
-  let x5 = temporaries[at5 + r * p[own + 4u].z + c];
-  let x6 = temporaries[at6 + r * p[own + 5u].y + c];
-  let x7 = temporaries[at7 + c];
-  let x8 = temporaries[at8 + r * p[own + 6u].w + c];
-  let x9 = variables[at9 + c];
-  let x10 = temporaries[at10 + i];
+  let x5 = temporaries[at5 + r * p[own + 5u].x + c];
+  let x6 = tile0[(0u - firstRow * 21u) + r * 21u + c];
+  let x7 = temporaries[at6 + c];
+  let x8 = temporaries[at7 + r * p[own + 6u].z + c];
+  let x9 = variables[at8 + c];
+  let x10 = tile1[(0u - firstRow * 7u) + i];
   let x11 = x0 + x1;
   let x12 = x2 + x3;
   let x13 = x12 + x4;
@@ -170,19 +128,39 @@ fn main(
   let x24 = x23 * x21;
   let x25 = x14 * x10;
   let x26 = x24 + x25;
-  temporaries[at11 + r * p[own + 9u].x + c] = x11;
-  temporaries[at12 + r * p[own + 9u].w + c] = x14;
-  temporaries[at13 + r * p[own + 10u].z + c] = x17;
-  temporaries[at14 + r * p[own + 11u].y + c] = x21;
-  temporaries[at15 + i] = x26;
+  temporaries[at9 + r * p[own + 8u].x + c] = x11;
+  temporaries[at10 + r * p[own + 8u].w + c] = x14;
+  temporaries[at11 + r * p[own + 9u].z + c] = x17;
+  temporaries[at12 + r * p[own + 10u].y + c] = x21;
+  temporaries[at13 + i] = x26;
+  tile1[(0u - firstRow * 7u) + i] = x26;
+      }
+    } }
+    workgroupBarrier();
+    if (step + 1u == p[own + 12u].w) {
+    { for (var e = lane; e < 21u; e += 64u) {
+      let r = firstRow + e / 21u;
+      let c = e % 21u;
+      if (r < p[own + 0u].x) {
+        let i = r * 21u + c;
+        let x0 = tile0[(0u - firstRow * 21u) + i];
+  temporaries[at14 + i] = x0;
+      }
+    } }
+    }
+  }
 }
 
-// mul mul mul mul mul
+// gru_l0: backward
+@group(0) @binding(0) var<storage, read_write> variables: array<f32>;
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 11>;
+@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 13>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
 const own = 0u;
 
+var<workgroup> tile0: array<f32, 7>;
+var<workgroup> tile1: array<f32, 21>;
+var<workgroup> between: array<f32, 21>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -191,31 +169,49 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[own + 0u].y + t * p[own + 0u].z;
-  let at1 = p[own + 1u].x + t * p[own + 1u].y;
-  let at2 = p[own + 1u].w + t * p[own + 2u].x;
-  let at3 = p[own + 2u].z + t * p[own + 2u].w;
-  let at4 = p[own + 3u].y + t * p[own + 3u].z;
-  let at5 = p[own + 4u].x + t * p[own + 4u].y;
-  let at6 = p[own + 4u].w + t * p[own + 5u].x;
-  let at7 = p[own + 5u].z + t * p[own + 5u].w;
-  let at8 = p[own + 6u].y + t * p[own + 6u].z;
-  let at9 = p[own + 7u].x + t * p[own + 7u].y;
-  let at10 = p[own + 7u].w + t * p[own + 8u].x;
-  let at11 = p[own + 8u].z + t * p[own + 8u].w;
-  let at12 = p[own + 9u].y + t * p[own + 9u].z;
-  let at13 = p[own + 10u].x + t * p[own + 10u].y;
-  let i = group * 64u + lane;
-  if (i >= p[own + 0u].x) { return; }
-  let r = i / p[own + 10u].w;
-  let c = i % p[own + 10u].w;
-  let x0 = temporaries[at0 + i];
-  let x1 = temporaries[at1 + r * p[own + 1u].z + c];
-  let x2 = temporaries[at2 + r * p[own + 2u].y + c];
-  let x3 = temporaries[at3 + r * p[own + 3u].x + c];
-  let x4 = temporaries[at4 + r * p[own + 3u].w + c];
-  let x5 = temporaries[at5 + r * p[own + 4u].z + c];
+  
+  let firstRow = group * 1u;
+  for (var step = 0u; step < p[own + 12u].w; step++) {
+    let t = p[own + 12u].y + step * p[own + 12u].z;
+  let at0 = p[own + 0u].z + t * p[own + 0u].w;
+  let at1 = p[own + 1u].z + t * p[own + 1u].w;
+  let at2 = p[own + 2u].y + t * p[own + 2u].z;
+  let at3 = p[own + 3u].x + t * p[own + 3u].y;
+  let at4 = p[own + 3u].w + t * p[own + 4u].x;
+  let at5 = p[own + 4u].z + t * p[own + 4u].w;
+  let at6 = p[own + 5u].y + t * p[own + 5u].z;
+  let at7 = p[own + 6u].x + t * p[own + 6u].y;
+  let at8 = p[own + 6u].w + t * p[own + 7u].x;
+  let at9 = p[own + 7u].z + t * p[own + 7u].w;
+  let at10 = p[own + 8u].y + t * p[own + 8u].z;
+  let at11 = p[own + 9u].x + t * p[own + 9u].y;
+  let at12 = p[own + 9u].w + t * p[own + 10u].x;
+  let at13 = p[own + 10u].z + t * p[own + 10u].w;
+  let at14 = p[own + 11u].z + t * p[own + 11u].w;
+    if (step == 0u) {
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = temporaries[at0 + i];
+  tile0[(0u - firstRow * 7u) + i] = x0;
+      }
+    } }
+    workgroupBarrier();
+    }
+    // chain
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = tile0[(0u - firstRow * 7u) + i];
+  let x1 = temporaries[at1 + r * p[own + 2u].x + c];
+  let x2 = temporaries[at2 + r * p[own + 2u].w + c];
+  let x3 = temporaries[at3 + r * p[own + 3u].z + c];
+  let x4 = temporaries[at4 + r * p[own + 4u].y + c];
+  let x5 = temporaries[at5 + r * p[own + 5u].x + c];
   let x6 = temporaries[at6 + i];
   let x7 = x0 + x1;
   let x8 = x7 * x2;
@@ -236,80 +232,46 @@ fn main(
   let x23 = x20 + x22;
   let x24 = x2 * x10;
   let x25 = x23 * x24;
-  temporaries[at7 + i] = x8;
-  temporaries[at8 + r * p[own + 6u].w + c] = x14;
-  temporaries[at9 + r * p[own + 7u].z + c] = x15;
-  temporaries[at10 + r * p[own + 8u].y + c] = x19;
-  temporaries[at11 + r * p[own + 9u].x + c] = x25;
-  temporaries[at12 + r * p[own + 9u].w + c] = x19;
-  temporaries[at13 + r * p[own + 10u].z + c] = x25;
-}
-
-// matmul
-@group(0) @binding(0) var<storage, read_write> variables: array<f32>;
-@group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
-@group(0) @binding(4) var<uniform> now: vec4<u32>;
-const own = 0u;
-
-var<workgroup> tileA: array<vec4<f32>, 128>;
-var<workgroup> tileB: array<vec4<f32>, 128>;
-fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[own + 2u].y || depth >= p[own + 2u].w) { return 0.0; }
-  return temporaries[base + side * p[own + 0u].z + depth];
-}
-fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[own + 2u].z || depth >= p[own + 2u].w) { return 0.0; }
-  return variables[base + depth * p[own + 1u].y + side];
-}
-fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
-  if (row >= p[own + 2u].y) { return; }
-  let first = base + (part * p[own + 2u].y + row) * p[own + 2u].x + column;
-  for (var i = 0u; i < min(4u, max(p[own + 2u].z, column) - column); i++) {
-    let place = first + i;
-    temporaries[place] = temporaries[place] + values[i];
-  }
-}
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) groupId: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[own + 0u].x + t * p[own + 0u].y;
-  let at1 = p[own + 0u].w + t * p[own + 1u].x;
-  let at2 = p[own + 1u].z + t * p[own + 1u].w;
-  let n0 = (group % p[own + 3u].x) * 16u;
-  let m0 = ((group / p[own + 3u].x) % p[own + 3u].y) * 16u;
-  let part = group / (p[own + 3u].x * p[own + 3u].y);
-  if (part >= p[own + 3u].z) { return; }
-  let x = lane % 4u;
-  let y = (lane / 4u) * 1u;
-  var c0_0 = vec4<f32>(0.0);
-  let last = min((part + 1u) * p[own + 3u].w, p[own + 2u].w);
-  for (var k0 = part * p[own + 4u].x; k0 < last; k0 += 32u) {
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = m0 + (j / 32u) * 4u;
-      let depth = k0 + (j % 32u);
-      tileA[(j % 32u) * 4u + (j / 32u)] = vec4<f32>(fetchA(at0, side + 0u, depth), fetchA(at0, side + 1u, depth), fetchA(at0, side + 2u, depth), fetchA(at0, side + 3u, depth));
-    }
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = n0 + (j % 4u) * 4u;
-      let depth = k0 + (j / 4u);
-      tileB[(j / 4u) * 4u + (j % 4u)] = vec4<f32>(fetchB(at1, side + 0u, depth), fetchB(at1, side + 1u, depth), fetchB(at1, side + 2u, depth), fetchB(at1, side + 3u, depth));
-    }
+  tile0[(0u - firstRow * 7u) + i] = x8;
+  temporaries[at7 + r * p[own + 6u].z + c] = x14;
+  temporaries[at8 + r * p[own + 7u].y + c] = x15;
+  tile1[(14u - firstRow * 21u) + r * 21u + c] = x15;
+  temporaries[at9 + r * p[own + 8u].x + c] = x19;
+  tile1[(0u - firstRow * 21u) + r * 21u + c] = x19;
+  temporaries[at10 + r * p[own + 8u].w + c] = x25;
+  tile1[(7u - firstRow * 21u) + r * 21u + c] = x25;
+  temporaries[at11 + r * p[own + 9u].z + c] = x19;
+  temporaries[at12 + r * p[own + 10u].y + c] = x25;
+      }
+    } }
     workgroupBarrier();
-    for (var d = 0u; d < 32u; d++) {
-      
-      let b0 = tileB[d * 4u + x + 0u];
-      c0_0 += tileA[d * 4u + (y + 0u) / 4u][(y + 0u) % 4u] * b0;
-    }
+    // product
+    { let x = lane % 4u;
+    let part = lane / 4u;
+    let n0 = min(x + 0u, 6u); let n1 = min(x + 4u, 6u);
+    var s0_0 = 0.0; var s0_1 = 0.0;
+    let end = min(part * 6u + 6u, 21u);
+    var d = part * 6u;
+    
+    for (; d < end; d++) { let b0 = variables[at13 + d * p[own + 11u].x + n0]; let b1 = variables[at13 + d * p[own + 11u].x + n1]; let a0 = tile1[(0u - firstRow * 21u) + (firstRow + 0u) * 21u + d]; s0_0 += a0 * b0; s0_1 += a0 * b1; }
+    if (part > 0u && part < 4u) { if (x + 0u < 7u) { between[((part - 1u) * 1u + 0u) * 7u + n0] = s0_0; } if (x + 4u < 7u) { between[((part - 1u) * 1u + 0u) * 7u + n1] = s0_1; } }
     workgroupBarrier();
+    if (part == 0u) {
+      for (var other = 0u; other < 3u; other++) { s0_0 += between[(other * 1u + 0u) * 7u + n0]; s0_1 += between[(other * 1u + 0u) * 7u + n1]; }
+      if (firstRow + 0u < p[own + 0u].x && x + 0u < 7u) { tile0[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 0u)] = tile0[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 0u)] + s0_0; } if (firstRow + 0u < p[own + 0u].x && x + 4u < 7u) { tile0[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 4u)] = tile0[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 4u)] + s0_1; }
+    } }
+    workgroupBarrier();
+    if (step + 1u == p[own + 12u].w) {
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = tile0[(0u - firstRow * 7u) + i];
+  temporaries[at14 + i] = x0;
+      }
+    } }
+    }
   }
-  put(at2, part, m0 + y + 0u, n0 + (x + 0u) * 4u, c0_0);
 }
 

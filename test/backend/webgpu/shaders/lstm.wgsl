@@ -1,14 +1,11 @@
 l0: matmul: product 16×16, 2×1×1 workgroups
 l0: add add add add: chain, 1×1×1 workgroups
 lstm_l0: initial h + lstm_l0: initial c: 2 together: chain, 2×1×1 workgroups
-lstm_l0: 3 steps
-  l0: matmul: product 16×16, 2×1×1 workgroups
-  l0: o f i g c' tanh h': chain, 1×1×1 workgroups
+lstm_l0: weights: transpose, 2×1×1 workgroups
+lstm_l0: 3 steps in one dispatch, 1 row a workgroup, 5×1×1 workgroups
 add: chain, 2×1×1 workgroups
 lstm_l0: backward: initial dh + lstm_l0: backward: initial dc: 2 together: chain, 2×1×1 workgroups
-lstm_l0: backward: 3 steps in reverse
-  mul mul dc mul mul: chain, 1×1×1 workgroups
-  dh: product 16×16, 1×1×1 workgroups
+lstm_l0: backward: 3 steps in one dispatch, 1 row a workgroup, 5×1×1 workgroups
 dweight_hh: product 16×16, 2×1×1 workgroups
 dbias_hh: sum over rows, 1×1×1 workgroups
 dweight_ih: product 16×16, 2×1×1 workgroups
@@ -16,77 +13,9 @@ result 0: copy: chain, 2×1×1 workgroups
 result 1: copy: chain, 2×1×1 workgroups
 result 5: copy: chain, 1×1×1 workgroups
 
-// l0: matmul
-@group(0) @binding(0) var<storage, read_write> variables: array<f32>;
+// lstm_l0
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
-@group(0) @binding(4) var<uniform> now: vec4<u32>;
-const own = 0u;
-
-var<workgroup> tileA: array<vec4<f32>, 128>;
-var<workgroup> tileB: array<vec4<f32>, 128>;
-fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[own + 2u].y || depth >= p[own + 2u].w) { return 0.0; }
-  return temporaries[base + side * p[own + 0u].z + depth];
-}
-fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[own + 2u].z || depth >= p[own + 2u].w) { return 0.0; }
-  return variables[base + side * p[own + 1u].y + depth];
-}
-fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
-  if (row >= p[own + 2u].y) { return; }
-  let first = base + (part * p[own + 2u].y + row) * p[own + 2u].x + column;
-  for (var i = 0u; i < min(4u, max(p[own + 2u].z, column) - column); i++) {
-    let place = first + i;
-    temporaries[place] = values[i];
-  }
-}
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) groupId: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[own + 0u].x + t * p[own + 0u].y;
-  let at1 = p[own + 0u].w + t * p[own + 1u].x;
-  let at2 = p[own + 1u].z + t * p[own + 1u].w;
-  let n0 = (group % p[own + 3u].x) * 16u;
-  let m0 = ((group / p[own + 3u].x) % p[own + 3u].y) * 16u;
-  let part = group / (p[own + 3u].x * p[own + 3u].y);
-  if (part >= p[own + 3u].z) { return; }
-  let x = lane % 4u;
-  let y = (lane / 4u) * 1u;
-  var c0_0 = vec4<f32>(0.0);
-  let last = min((part + 1u) * p[own + 3u].w, p[own + 2u].w);
-  for (var k0 = part * p[own + 4u].x; k0 < last; k0 += 32u) {
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = m0 + (j / 32u) * 4u;
-      let depth = k0 + (j % 32u);
-      tileA[(j % 32u) * 4u + (j / 32u)] = vec4<f32>(fetchA(at0, side + 0u, depth), fetchA(at0, side + 1u, depth), fetchA(at0, side + 2u, depth), fetchA(at0, side + 3u, depth));
-    }
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = n0 + (j / 32u) * 4u;
-      let depth = k0 + (j % 32u);
-      tileB[(j % 32u) * 4u + (j / 32u)] = vec4<f32>(fetchB(at1, side + 0u, depth), fetchB(at1, side + 1u, depth), fetchB(at1, side + 2u, depth), fetchB(at1, side + 3u, depth));
-    }
-    workgroupBarrier();
-    for (var d = 0u; d < 32u; d++) {
-      
-      let b0 = tileB[d * 4u + x + 0u];
-      c0_0 += tileA[d * 4u + (y + 0u) / 4u][(y + 0u) % 4u] * b0;
-    }
-    workgroupBarrier();
-  }
-  put(at2, part, m0 + y + 0u, n0 + (x + 0u) * 4u, c0_0);
-}
-
-// l0: o f i g c' tanh h'
-@group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 16>;
+@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 17>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
 const own = 0u;
 fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
@@ -114,6 +43,9 @@ fn logistic(x: f32) -> f32 {
   let e = exponential(-abs(x));
   return select(1.0, e, x < 0.0) / (1.0 + e);
 }
+var<workgroup> tile0: array<f32, 28>;
+var<workgroup> tile1: array<f32, 7>;
+var<workgroup> tile2: array<f32, 7>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -122,44 +54,80 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[own + 0u].y + t * p[own + 0u].z;
-  let at1 = p[own + 1u].x + t * p[own + 1u].y;
-  let at2 = p[own + 1u].w + t * p[own + 2u].x;
-  let at3 = p[own + 2u].z + t * p[own + 2u].w;
-  let at4 = p[own + 3u].y + t * p[own + 3u].z;
-  let at5 = p[own + 4u].x + t * p[own + 4u].y;
-  let at6 = p[own + 4u].w + t * p[own + 5u].x;
-  let at7 = p[own + 5u].z + t * p[own + 5u].w;
-  let at8 = p[own + 6u].y + t * p[own + 6u].z;
-  let at9 = p[own + 7u].x + t * p[own + 7u].y;
-  let at10 = p[own + 7u].w + t * p[own + 8u].x;
-  let at11 = p[own + 8u].z + t * p[own + 8u].w;
-  let at12 = p[own + 9u].y + t * p[own + 9u].z;
-  let at13 = p[own + 10u].x + t * p[own + 10u].y;
-  let at14 = p[own + 10u].w + t * p[own + 11u].x;
-  let at15 = p[own + 11u].z + t * p[own + 11u].w;
-  let at16 = p[own + 12u].y + t * p[own + 12u].z;
-  let at17 = p[own + 13u].x + t * p[own + 13u].y;
-  let at18 = p[own + 13u].w + t * p[own + 14u].x;
-  let at19 = p[own + 14u].z + t * p[own + 14u].w;
-  let i = group * 64u + lane;
-  if (i >= p[own + 0u].x) { return; }
-  let r = i / p[own + 15u].y;
-  let c = i % p[own + 15u].y;
-  let x0 = temporaries[at0 + r * p[own + 0u].w + c];
-  let x1 = temporaries[at1 + r * p[own + 1u].z + c];
-  let x2 = temporaries[at2 + c];
-  let x3 = temporaries[at3 + r * p[own + 3u].x + c];
-  let x4 = temporaries[at4 + r * p[own + 3u].w + c];
-  let x5 = temporaries[at5 + c];
-  let x6 = temporaries[at6 + r * p[own + 5u].y + c];
-  let x7 = temporaries[at7 + r * p[own + 6u].x + c];
+  
+  let firstRow = group * 1u;
+  for (var step = 0u; step < p[own + 16u].x; step++) {
+    let t = p[own + 15u].z + step * p[own + 15u].w;
+  let at0 = p[own + 0u].z + t * p[own + 0u].w;
+  let at1 = p[own + 1u].z + t * p[own + 1u].w;
+  let at2 = p[own + 2u].y + t * p[own + 2u].z;
+  let at3 = p[own + 3u].y + t * p[own + 3u].z;
+  let at4 = p[own + 4u].x + t * p[own + 4u].y;
+  let at5 = p[own + 4u].w + t * p[own + 5u].x;
+  let at6 = p[own + 5u].z + t * p[own + 5u].w;
+  let at7 = p[own + 6u].y + t * p[own + 6u].z;
+  let at8 = p[own + 7u].x + t * p[own + 7u].y;
+  let at9 = p[own + 7u].w + t * p[own + 8u].x;
+  let at10 = p[own + 8u].z + t * p[own + 8u].w;
+  let at11 = p[own + 9u].y + t * p[own + 9u].z;
+  let at12 = p[own + 10u].x + t * p[own + 10u].y;
+  let at13 = p[own + 10u].w + t * p[own + 11u].x;
+  let at14 = p[own + 11u].z + t * p[own + 11u].w;
+  let at15 = p[own + 12u].y + t * p[own + 12u].z;
+  let at16 = p[own + 13u].x + t * p[own + 13u].y;
+  let at17 = p[own + 13u].w + t * p[own + 14u].x;
+  let at18 = p[own + 14u].w + t * p[own + 15u].x;
+    if (step == 0u) {
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = temporaries[at0 + i];
+  tile1[(0u - firstRow * 7u) + i] = x0;
+      }
+    } }
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = temporaries[at1 + i];
+  tile2[(0u - firstRow * 7u) + i] = x0;
+      }
+    } }
+    workgroupBarrier();
+    }
+    // product
+    { let x = lane % 16u;
+    let part = lane / 16u;
+    let n0 = min(x + 0u, 27u); let n1 = min(x + 16u, 27u);
+    var s0_0 = 0.0; var s0_1 = 0.0;
+    let end = min(part * 7u + 7u, 7u);
+    var d = part * 7u;
+    
+    for (; d < end; d++) { let b0 = temporaries[at2 + d * p[own + 2u].w + n0]; let b1 = temporaries[at2 + d * p[own + 2u].w + n1]; let a0 = tile2[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + d]; s0_0 += a0 * b0; s0_1 += a0 * b1; }
+    if (part == 0u) { if (firstRow + 0u < p[own + 0u].x && x + 0u < 28u) { tile0[(0u - firstRow * 28u) + (firstRow + 0u) * 28u + (x + 0u)] = s0_0; } if (firstRow + 0u < p[own + 0u].x && x + 16u < 28u) { tile0[(0u - firstRow * 28u) + (firstRow + 0u) * 28u + (x + 16u)] = s0_1; } } }
+    workgroupBarrier();
+    // chain
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = temporaries[at3 + r * p[own + 3u].w + c];
+  let x1 = tile0[(21u - firstRow * 28u) + r * 28u + c];
+  let x2 = temporaries[at4 + c];
+  let x3 = temporaries[at5 + r * p[own + 5u].y + c];
+  let x4 = tile0[(7u - firstRow * 28u) + r * 28u + c];
+  let x5 = temporaries[at6 + c];
+  let x6 = temporaries[at7 + r * p[own + 6u].w + c];
+  let x7 = tile0[(0u - firstRow * 28u) + r * 28u + c];
   let x8 = temporaries[at8 + c];
-  let x9 = temporaries[at9 + r * p[own + 7u].z + c];
-  let x10 = temporaries[at10 + r * p[own + 8u].y + c];
-  let x11 = temporaries[at11 + c];
-  let x12 = temporaries[at12 + i];
+  let x9 = temporaries[at9 + r * p[own + 8u].y + c];
+  let x10 = tile0[(14u - firstRow * 28u) + r * 28u + c];
+  let x11 = temporaries[at10 + c];
+  let x12 = tile1[(0u - firstRow * 7u) + i];
   let x13 = x0 + x1;
   let x14 = x13 + x2;
   let x15 = logistic(x14);
@@ -177,21 +145,43 @@ fn main(
   let x27 = x25 + x26;
   let x28 = hyperbolicTangent(x27);
   let x29 = x15 * x28;
-  temporaries[at13 + r * p[own + 10u].z + c] = x15;
-  temporaries[at14 + r * p[own + 11u].y + c] = x18;
-  temporaries[at15 + r * p[own + 12u].x + c] = x21;
-  temporaries[at16 + r * p[own + 12u].w + c] = x24;
-  temporaries[at17 + i] = x27;
-  temporaries[at18 + i] = x28;
-  temporaries[at19 + i] = x29;
+  temporaries[at11 + r * p[own + 9u].w + c] = x15;
+  temporaries[at12 + r * p[own + 10u].z + c] = x18;
+  temporaries[at13 + r * p[own + 11u].y + c] = x21;
+  temporaries[at14 + r * p[own + 12u].x + c] = x24;
+  temporaries[at15 + i] = x27;
+  tile1[(0u - firstRow * 7u) + i] = x27;
+  temporaries[at16 + i] = x28;
+  temporaries[at17 + i] = x29;
+  tile2[(0u - firstRow * 7u) + i] = x29;
+      }
+    } }
+    workgroupBarrier();
+    if (step + 1u == p[own + 16u].x) {
+    { for (var e = lane; e < 28u; e += 64u) {
+      let r = firstRow + e / 28u;
+      let c = e % 28u;
+      if (r < p[own + 0u].x) {
+        let i = r * 28u + c;
+        let x0 = tile0[(0u - firstRow * 28u) + i];
+  temporaries[at18 + i] = x0;
+      }
+    } }
+    }
+  }
 }
 
-// mul mul dc mul mul
+// lstm_l0: backward
+@group(0) @binding(0) var<storage, read_write> variables: array<f32>;
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 11>;
+@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 15>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
 const own = 0u;
 
+var<workgroup> tile0: array<f32, 28>;
+var<workgroup> tile1: array<f32, 7>;
+var<workgroup> tile2: array<f32, 7>;
+var<workgroup> between: array<f32, 21>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -200,33 +190,61 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[own + 0u].y + t * p[own + 0u].z;
-  let at1 = p[own + 1u].x + t * p[own + 1u].y;
-  let at2 = p[own + 1u].w + t * p[own + 2u].x;
-  let at3 = p[own + 2u].z + t * p[own + 2u].w;
-  let at4 = p[own + 3u].y + t * p[own + 3u].z;
-  let at5 = p[own + 4u].x + t * p[own + 4u].y;
-  let at6 = p[own + 4u].w + t * p[own + 5u].x;
-  let at7 = p[own + 5u].z + t * p[own + 5u].w;
-  let at8 = p[own + 6u].y + t * p[own + 6u].z;
-  let at9 = p[own + 7u].x + t * p[own + 7u].y;
-  let at10 = p[own + 7u].w + t * p[own + 8u].x;
-  let at11 = p[own + 8u].z + t * p[own + 8u].w;
-  let at12 = p[own + 9u].y + t * p[own + 9u].z;
-  let at13 = p[own + 10u].x + t * p[own + 10u].y;
-  let i = group * 64u + lane;
-  if (i >= p[own + 0u].x) { return; }
-  let r = i / p[own + 10u].w;
-  let c = i % p[own + 10u].w;
-  let x0 = temporaries[at0 + i];
-  let x1 = temporaries[at1 + i];
+  
+  let firstRow = group * 1u;
+  for (var step = 0u; step < p[own + 14u].x; step++) {
+    let t = p[own + 13u].z + step * p[own + 13u].w;
+  let at0 = p[own + 0u].z + t * p[own + 0u].w;
+  let at1 = p[own + 1u].z + t * p[own + 1u].w;
+  let at2 = p[own + 2u].z + t * p[own + 2u].w;
+  let at3 = p[own + 3u].y + t * p[own + 3u].z;
+  let at4 = p[own + 4u].x + t * p[own + 4u].y;
+  let at5 = p[own + 4u].w + t * p[own + 5u].x;
+  let at6 = p[own + 5u].z + t * p[own + 5u].w;
+  let at7 = p[own + 6u].y + t * p[own + 6u].z;
+  let at8 = p[own + 7u].x + t * p[own + 7u].y;
+  let at9 = p[own + 7u].w + t * p[own + 8u].x;
+  let at10 = p[own + 8u].z + t * p[own + 8u].w;
+  let at11 = p[own + 9u].y + t * p[own + 9u].z;
+  let at12 = p[own + 10u].x + t * p[own + 10u].y;
+  let at13 = p[own + 10u].w + t * p[own + 11u].x;
+  let at14 = p[own + 11u].w + t * p[own + 12u].x;
+  let at15 = p[own + 12u].w + t * p[own + 13u].x;
+    if (step == 0u) {
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = temporaries[at0 + i];
+  tile1[(0u - firstRow * 7u) + i] = x0;
+      }
+    } }
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = temporaries[at1 + i];
+  tile2[(0u - firstRow * 7u) + i] = x0;
+      }
+    } }
+    workgroupBarrier();
+    }
+    // chain
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = tile1[(0u - firstRow * 7u) + i];
+  let x1 = tile2[(0u - firstRow * 7u) + i];
   let x2 = temporaries[at2 + i];
-  let x3 = temporaries[at3 + r * p[own + 3u].x + c];
+  let x3 = temporaries[at3 + r * p[own + 3u].w + c];
   let x4 = temporaries[at4 + i];
-  let x5 = temporaries[at5 + r * p[own + 4u].z + c];
-  let x6 = temporaries[at6 + r * p[own + 5u].y + c];
-  let x7 = temporaries[at7 + r * p[own + 6u].x + c];
+  let x5 = temporaries[at5 + r * p[own + 5u].y + c];
+  let x6 = temporaries[at6 + r * p[own + 6u].x + c];
+  let x7 = temporaries[at7 + r * p[own + 6u].w + c];
   let x8 = temporaries[at8 + i];
   let x9 = x1 + x2;
   let x10 = x9 * x3;
@@ -252,78 +270,54 @@ fn main(
   let x30 = x11 - x3;
   let x31 = x3 * x30;
   let x32 = x29 * x31;
-  temporaries[at9 + r * p[own + 7u].z + c] = x19;
-  temporaries[at10 + r * p[own + 8u].y + c] = x23;
-  temporaries[at11 + i] = x24;
-  temporaries[at12 + r * p[own + 9u].w + c] = x28;
-  temporaries[at13 + r * p[own + 10u].z + c] = x32;
-}
-
-// dh
-@group(0) @binding(0) var<storage, read_write> variables: array<f32>;
-@group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
-@group(0) @binding(4) var<uniform> now: vec4<u32>;
-const own = 0u;
-
-var<workgroup> tileA: array<vec4<f32>, 128>;
-var<workgroup> tileB: array<vec4<f32>, 128>;
-fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[own + 2u].y || depth >= p[own + 2u].w) { return 0.0; }
-  return temporaries[base + side * p[own + 0u].z + depth];
-}
-fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[own + 2u].z || depth >= p[own + 2u].w) { return 0.0; }
-  return variables[base + depth * p[own + 1u].y + side];
-}
-fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
-  if (row >= p[own + 2u].y) { return; }
-  let first = base + (part * p[own + 2u].y + row) * p[own + 2u].x + column;
-  for (var i = 0u; i < min(4u, max(p[own + 2u].z, column) - column); i++) {
-    let place = first + i;
-    temporaries[place] = values[i];
-  }
-}
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) groupId: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[own + 0u].x + t * p[own + 0u].y;
-  let at1 = p[own + 0u].w + t * p[own + 1u].x;
-  let at2 = p[own + 1u].z + t * p[own + 1u].w;
-  let n0 = (group % p[own + 3u].x) * 16u;
-  let m0 = ((group / p[own + 3u].x) % p[own + 3u].y) * 16u;
-  let part = group / (p[own + 3u].x * p[own + 3u].y);
-  if (part >= p[own + 3u].z) { return; }
-  let x = lane % 4u;
-  let y = (lane / 4u) * 1u;
-  var c0_0 = vec4<f32>(0.0);
-  let last = min((part + 1u) * p[own + 3u].w, p[own + 2u].w);
-  for (var k0 = part * p[own + 4u].x; k0 < last; k0 += 32u) {
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = m0 + (j / 32u) * 4u;
-      let depth = k0 + (j % 32u);
-      tileA[(j % 32u) * 4u + (j / 32u)] = vec4<f32>(fetchA(at0, side + 0u, depth), fetchA(at0, side + 1u, depth), fetchA(at0, side + 2u, depth), fetchA(at0, side + 3u, depth));
-    }
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = n0 + (j % 4u) * 4u;
-      let depth = k0 + (j / 4u);
-      tileB[(j / 4u) * 4u + (j % 4u)] = vec4<f32>(fetchB(at1, side + 0u, depth), fetchB(at1, side + 1u, depth), fetchB(at1, side + 2u, depth), fetchB(at1, side + 3u, depth));
-    }
+  temporaries[at9 + r * p[own + 8u].y + c] = x19;
+  tile0[(14u - firstRow * 28u) + r * 28u + c] = x19;
+  temporaries[at10 + r * p[own + 9u].x + c] = x23;
+  tile0[(0u - firstRow * 28u) + r * 28u + c] = x23;
+  tile1[(0u - firstRow * 7u) + i] = x24;
+  temporaries[at11 + r * p[own + 9u].w + c] = x28;
+  tile0[(7u - firstRow * 28u) + r * 28u + c] = x28;
+  temporaries[at12 + r * p[own + 10u].z + c] = x32;
+  tile0[(21u - firstRow * 28u) + r * 28u + c] = x32;
+      }
+    } }
     workgroupBarrier();
-    for (var d = 0u; d < 32u; d++) {
-      
-      let b0 = tileB[d * 4u + x + 0u];
-      c0_0 += tileA[d * 4u + (y + 0u) / 4u][(y + 0u) % 4u] * b0;
-    }
+    // product
+    { let x = lane % 4u;
+    let part = lane / 4u;
+    let n0 = min(x + 0u, 6u); let n1 = min(x + 4u, 6u);
+    var s0_0 = 0.0; var s0_1 = 0.0;
+    let end = min(part * 7u + 7u, 28u);
+    var d = part * 7u;
+    
+    for (; d < end; d++) { let b0 = variables[at13 + d * p[own + 11u].y + n0]; let b1 = variables[at13 + d * p[own + 11u].y + n1]; let a0 = tile0[(0u - firstRow * 28u) + (firstRow + 0u) * 28u + d]; s0_0 += a0 * b0; s0_1 += a0 * b1; }
+    if (part > 0u && part < 4u) { if (x + 0u < 7u) { between[((part - 1u) * 1u + 0u) * 7u + n0] = s0_0; } if (x + 4u < 7u) { between[((part - 1u) * 1u + 0u) * 7u + n1] = s0_1; } }
     workgroupBarrier();
+    if (part == 0u) {
+      for (var other = 0u; other < 3u; other++) { s0_0 += between[(other * 1u + 0u) * 7u + n0]; s0_1 += between[(other * 1u + 0u) * 7u + n1]; }
+      if (firstRow + 0u < p[own + 0u].x && x + 0u < 7u) { tile2[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 0u)] = s0_0; } if (firstRow + 0u < p[own + 0u].x && x + 4u < 7u) { tile2[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 4u)] = s0_1; }
+    } }
+    workgroupBarrier();
+    if (step + 1u == p[own + 14u].x) {
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = tile1[(0u - firstRow * 7u) + i];
+  temporaries[at14 + i] = x0;
+      }
+    } }
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = tile2[(0u - firstRow * 7u) + i];
+  temporaries[at15 + i] = x0;
+      }
+    } }
+    }
   }
-  put(at2, part, m0 + y + 0u, n0 + (x + 0u) * 4u, c0_0);
 }
 

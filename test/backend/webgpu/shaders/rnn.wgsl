@@ -1,14 +1,11 @@
 l0: matmul: product 16×16, 1×1×1 workgroups
 l0: add: chain, 1×1×1 workgroups
 rnn_l0: initial h: chain, 1×1×1 workgroups
-rnn_l0: 3 steps
-  l0: matmul: product 16×16, 1×1×1 workgroups
-  l0: h': chain, 1×1×1 workgroups
+rnn_l0: weights: transpose, 1×1×1 workgroups
+rnn_l0: 3 steps in one dispatch, 1 row a workgroup, 5×1×1 workgroups
 add: chain, 2×1×1 workgroups
 rnn_l0: backward: initial dh: chain, 1×1×1 workgroups
-rnn_l0: backward: 3 steps in reverse
-  dz: chain, 1×1×1 workgroups
-  dh: product 16×16, 1×1×1 workgroups
+rnn_l0: backward: 3 steps in one dispatch, 1 row a workgroup, 5×1×1 workgroups
 dweight_hh: product 16×16, 1×1×1 workgroups
 dbias_hh: sum over rows, 1×1×1 workgroups
 dweight_ih: product 16×16, 1×1×1 workgroups
@@ -16,77 +13,9 @@ result 0: copy: chain, 2×1×1 workgroups
 result 1: copy: chain, 2×1×1 workgroups
 result 5: copy: chain, 1×1×1 workgroups
 
-// l0: matmul
-@group(0) @binding(0) var<storage, read_write> variables: array<f32>;
+// rnn_l0
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
-@group(0) @binding(4) var<uniform> now: vec4<u32>;
-const own = 0u;
-
-var<workgroup> tileA: array<vec4<f32>, 128>;
-var<workgroup> tileB: array<vec4<f32>, 128>;
-fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[own + 2u].y || depth >= p[own + 2u].w) { return 0.0; }
-  return temporaries[base + side * p[own + 0u].z + depth];
-}
-fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[own + 2u].z || depth >= p[own + 2u].w) { return 0.0; }
-  return variables[base + side * p[own + 1u].y + depth];
-}
-fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
-  if (row >= p[own + 2u].y) { return; }
-  let first = base + (part * p[own + 2u].y + row) * p[own + 2u].x + column;
-  for (var i = 0u; i < min(4u, max(p[own + 2u].z, column) - column); i++) {
-    let place = first + i;
-    temporaries[place] = values[i];
-  }
-}
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) groupId: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[own + 0u].x + t * p[own + 0u].y;
-  let at1 = p[own + 0u].w + t * p[own + 1u].x;
-  let at2 = p[own + 1u].z + t * p[own + 1u].w;
-  let n0 = (group % p[own + 3u].x) * 16u;
-  let m0 = ((group / p[own + 3u].x) % p[own + 3u].y) * 16u;
-  let part = group / (p[own + 3u].x * p[own + 3u].y);
-  if (part >= p[own + 3u].z) { return; }
-  let x = lane % 4u;
-  let y = (lane / 4u) * 1u;
-  var c0_0 = vec4<f32>(0.0);
-  let last = min((part + 1u) * p[own + 3u].w, p[own + 2u].w);
-  for (var k0 = part * p[own + 4u].x; k0 < last; k0 += 32u) {
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = m0 + (j / 32u) * 4u;
-      let depth = k0 + (j % 32u);
-      tileA[(j % 32u) * 4u + (j / 32u)] = vec4<f32>(fetchA(at0, side + 0u, depth), fetchA(at0, side + 1u, depth), fetchA(at0, side + 2u, depth), fetchA(at0, side + 3u, depth));
-    }
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = n0 + (j / 32u) * 4u;
-      let depth = k0 + (j % 32u);
-      tileB[(j % 32u) * 4u + (j / 32u)] = vec4<f32>(fetchB(at1, side + 0u, depth), fetchB(at1, side + 1u, depth), fetchB(at1, side + 2u, depth), fetchB(at1, side + 3u, depth));
-    }
-    workgroupBarrier();
-    for (var d = 0u; d < 32u; d++) {
-      
-      let b0 = tileB[d * 4u + x + 0u];
-      c0_0 += tileA[d * 4u + (y + 0u) / 4u][(y + 0u) % 4u] * b0;
-    }
-    workgroupBarrier();
-  }
-  put(at2, part, m0 + y + 0u, n0 + (x + 0u) * 4u, c0_0);
-}
-
-// l0: h'
-@group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 4>;
+@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 7>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
 const own = 0u;
 fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
@@ -101,6 +30,8 @@ fn hyperbolicTangent(x: f32) -> f32 {
   let y = ((1.0 - s) - sp) / ((1.0 + s) + sp);
   return select(select(y, -y, x < 0.0), x, isNan(x));
 }
+var<workgroup> tile0: array<f32, 7>;
+var<workgroup> tile1: array<f32, 7>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -109,30 +40,79 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[own + 0u].y + t * p[own + 0u].z;
-  let at1 = p[own + 1u].x + t * p[own + 1u].y;
-  let at2 = p[own + 1u].w + t * p[own + 2u].x;
-  let at3 = p[own + 2u].z + t * p[own + 2u].w;
-  let i = group * 64u + lane;
-  if (i >= p[own + 0u].x) { return; }
-  let r = i / p[own + 3u].y;
-  let c = i % p[own + 3u].y;
-  let x0 = temporaries[at0 + i];
-  let x1 = temporaries[at1 + i];
-  let x2 = temporaries[at2 + c];
+  
+  let firstRow = group * 1u;
+  for (var step = 0u; step < p[own + 6u].x; step++) {
+    let t = p[own + 5u].z + step * p[own + 5u].w;
+  let at0 = p[own + 0u].z + t * p[own + 0u].w;
+  let at1 = p[own + 1u].y + t * p[own + 1u].z;
+  let at2 = p[own + 2u].y + t * p[own + 2u].z;
+  let at3 = p[own + 3u].x + t * p[own + 3u].y;
+  let at4 = p[own + 3u].w + t * p[own + 4u].x;
+  let at5 = p[own + 4u].w + t * p[own + 5u].x;
+    if (step == 0u) {
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = temporaries[at0 + i];
+  tile1[(0u - firstRow * 7u) + i] = x0;
+      }
+    } }
+    workgroupBarrier();
+    }
+    // product
+    { let x = lane % 4u;
+    let part = lane / 4u;
+    let n0 = min(x + 0u, 6u); let n1 = min(x + 4u, 6u);
+    var s0_0 = 0.0; var s0_1 = 0.0;
+    let end = min(part * 7u + 7u, 7u);
+    var d = part * 7u;
+    
+    for (; d < end; d++) { let b0 = temporaries[at1 + d * p[own + 1u].w + n0]; let b1 = temporaries[at1 + d * p[own + 1u].w + n1]; let a0 = tile1[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + d]; s0_0 += a0 * b0; s0_1 += a0 * b1; }
+    if (part == 0u) { if (firstRow + 0u < p[own + 0u].x && x + 0u < 7u) { tile0[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 0u)] = s0_0; } if (firstRow + 0u < p[own + 0u].x && x + 4u < 7u) { tile0[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 4u)] = s0_1; } } }
+    workgroupBarrier();
+    // chain
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = temporaries[at2 + i];
+  let x1 = tile0[(0u - firstRow * 7u) + i];
+  let x2 = temporaries[at3 + c];
   let x3 = x0 + x1;
   let x4 = x3 + x2;
   let x5 = hyperbolicTangent(x4);
-  temporaries[at3 + i] = x5;
+  temporaries[at4 + i] = x5;
+  tile1[(0u - firstRow * 7u) + i] = x5;
+      }
+    } }
+    workgroupBarrier();
+    if (step + 1u == p[own + 6u].x) {
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = tile0[(0u - firstRow * 7u) + i];
+  temporaries[at5 + i] = x0;
+      }
+    } }
+    }
+  }
 }
 
-// dz
+// rnn_l0: backward
+@group(0) @binding(0) var<storage, read_write> variables: array<f32>;
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 4>;
+@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 7>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
 const own = 0u;
 
+var<workgroup> tile0: array<f32, 7>;
+var<workgroup> tile1: array<f32, 7>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -141,15 +121,35 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[own + 0u].y + t * p[own + 0u].z;
-  let at1 = p[own + 1u].x + t * p[own + 1u].y;
-  let at2 = p[own + 1u].w + t * p[own + 2u].x;
-  let at3 = p[own + 2u].z + t * p[own + 2u].w;
-  let i = group * 64u + lane;
-  if (i >= p[own + 0u].x) { return; }
   
-  let x0 = temporaries[at0 + i];
+  let firstRow = group * 1u;
+  for (var step = 0u; step < p[own + 6u].x; step++) {
+    let t = p[own + 5u].z + step * p[own + 5u].w;
+  let at0 = p[own + 0u].z + t * p[own + 0u].w;
+  let at1 = p[own + 1u].z + t * p[own + 1u].w;
+  let at2 = p[own + 2u].y + t * p[own + 2u].z;
+  let at3 = p[own + 3u].x + t * p[own + 3u].y;
+  let at4 = p[own + 3u].w + t * p[own + 4u].x;
+  let at5 = p[own + 4u].w + t * p[own + 5u].x;
+    if (step == 0u) {
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = temporaries[at0 + i];
+  tile1[(0u - firstRow * 7u) + i] = x0;
+      }
+    } }
+    workgroupBarrier();
+    }
+    // chain
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = tile1[(0u - firstRow * 7u) + i];
   let x1 = temporaries[at1 + i];
   let x2 = temporaries[at2 + i];
   let x3 = x0 + x1;
@@ -158,73 +158,32 @@ fn main(
   let x6 = x4 - x5;
   let x7 = x3 * x6;
   temporaries[at3 + i] = x7;
-}
-
-// dh
-@group(0) @binding(0) var<storage, read_write> variables: array<f32>;
-@group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 5>;
-@group(0) @binding(4) var<uniform> now: vec4<u32>;
-const own = 0u;
-
-var<workgroup> tileA: array<vec4<f32>, 128>;
-var<workgroup> tileB: array<vec4<f32>, 128>;
-fn fetchA(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[own + 2u].y || depth >= p[own + 2u].w) { return 0.0; }
-  return temporaries[base + side * p[own + 0u].z + depth];
-}
-fn fetchB(base: u32, side: u32, depth: u32) -> f32 {
-  if (side >= p[own + 2u].z || depth >= p[own + 2u].w) { return 0.0; }
-  return variables[base + depth * p[own + 1u].y + side];
-}
-fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>) {
-  if (row >= p[own + 2u].y) { return; }
-  let first = base + (part * p[own + 2u].y + row) * p[own + 2u].x + column;
-  for (var i = 0u; i < min(4u, max(p[own + 2u].z, column) - column); i++) {
-    let place = first + i;
-    temporaries[place] = values[i];
-  }
-}
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) groupId: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let group = groupId.x + groupId.y * groups.x;
-  let t = now.x;
-  let at0 = p[own + 0u].x + t * p[own + 0u].y;
-  let at1 = p[own + 0u].w + t * p[own + 1u].x;
-  let at2 = p[own + 1u].z + t * p[own + 1u].w;
-  let n0 = (group % p[own + 3u].x) * 16u;
-  let m0 = ((group / p[own + 3u].x) % p[own + 3u].y) * 16u;
-  let part = group / (p[own + 3u].x * p[own + 3u].y);
-  if (part >= p[own + 3u].z) { return; }
-  let x = lane % 4u;
-  let y = (lane / 4u) * 1u;
-  var c0_0 = vec4<f32>(0.0);
-  let last = min((part + 1u) * p[own + 3u].w, p[own + 2u].w);
-  for (var k0 = part * p[own + 4u].x; k0 < last; k0 += 32u) {
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = m0 + (j / 32u) * 4u;
-      let depth = k0 + (j % 32u);
-      tileA[(j % 32u) * 4u + (j / 32u)] = vec4<f32>(fetchA(at0, side + 0u, depth), fetchA(at0, side + 1u, depth), fetchA(at0, side + 2u, depth), fetchA(at0, side + 3u, depth));
-    }
-    for (var l = lane; l < 128u; l += 64u) {
-      let j = l;
-      let side = n0 + (j % 4u) * 4u;
-      let depth = k0 + (j / 4u);
-      tileB[(j / 4u) * 4u + (j % 4u)] = vec4<f32>(fetchB(at1, side + 0u, depth), fetchB(at1, side + 1u, depth), fetchB(at1, side + 2u, depth), fetchB(at1, side + 3u, depth));
-    }
+  tile0[(0u - firstRow * 7u) + i] = x7;
+      }
+    } }
     workgroupBarrier();
-    for (var d = 0u; d < 32u; d++) {
-      
-      let b0 = tileB[d * 4u + x + 0u];
-      c0_0 += tileA[d * 4u + (y + 0u) / 4u][(y + 0u) % 4u] * b0;
-    }
+    // product
+    { let x = lane % 4u;
+    let part = lane / 4u;
+    let n0 = min(x + 0u, 6u); let n1 = min(x + 4u, 6u);
+    var s0_0 = 0.0; var s0_1 = 0.0;
+    let end = min(part * 7u + 7u, 7u);
+    var d = part * 7u;
+    
+    for (; d < end; d++) { let b0 = variables[at4 + d * p[own + 4u].y + n0]; let b1 = variables[at4 + d * p[own + 4u].y + n1]; let a0 = tile0[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + d]; s0_0 += a0 * b0; s0_1 += a0 * b1; }
+    if (part == 0u) { if (firstRow + 0u < p[own + 0u].x && x + 0u < 7u) { tile1[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 0u)] = s0_0; } if (firstRow + 0u < p[own + 0u].x && x + 4u < 7u) { tile1[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 4u)] = s0_1; } } }
     workgroupBarrier();
+    if (step + 1u == p[own + 6u].x) {
+    { for (var e = lane; e < 7u; e += 64u) {
+      let r = firstRow + e / 7u;
+      let c = e % 7u;
+      if (r < p[own + 0u].x) {
+        let i = r * 7u + c;
+        let x0 = tile1[(0u - firstRow * 7u) + i];
+  temporaries[at5 + i] = x0;
+      }
+    } }
+    }
   }
-  put(at2, part, m0 + y + 0u, n0 + (x + 0u) * 4u, c0_0);
 }
 

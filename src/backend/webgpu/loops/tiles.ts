@@ -1,0 +1,208 @@
+/**
+ * What a loop keeps in workgroup memory. A tile holds a workgroup's rows of some columns; to the kernels it is a buffer like others.
+ *
+ *   memory without steps (a product that the gates read, a state)   is a tile, copied in before the first step where its numbers come
+ *                                                                    from before, and out after the last
+ *   values over time (a state that the backward pass wants)          go to memory, and into a tile too where the same or the next
+ *                                                                    step reads them
+ *   the rows that a product multiplies                               are copied into a tile where they are in none
+ */
+import { moveChain } from "../../../program/lowering/chains.js";
+import type { Chain, Kernel, Loop, View } from "../../../program/program.js";
+import {
+  type Area,
+  areaOf,
+  covered,
+  meet,
+  type RowKernel,
+  type RowLocal,
+  type Touch,
+  type Written,
+} from "./row-local.js";
+
+export interface TiledKernel {
+  readonly kernel: Exclude<RowKernel, { kind: "fill" }>;
+  /** Reads from memory what other invocations may have written there before. */
+  readonly waits: boolean;
+}
+
+export interface TiledLoop {
+  /** The columns of each tile. */
+  readonly tiles: readonly number[];
+  /** Copies into tiles before the first step. */
+  readonly first: readonly (Kernel & Chain)[];
+  readonly body: readonly TiledKernel[];
+  /** Copies out of tiles after the last step. */
+  readonly last: readonly (Kernel & Chain)[];
+}
+
+/** Numbers of buffers that no program has, nor the scratch memory. */
+const FIRST_TILE = -2;
+/** The number of the tile that a view is of. */
+export const tileNumber = ({ buffer }: View): number | undefined =>
+  buffer <= FIRST_TILE ? FIRST_TILE - buffer : undefined;
+
+/** A tile for columns of a buffer. */
+interface Tile extends Pick<Area, "from" | "to"> {
+  readonly buffer: number;
+}
+
+export function tiled(loop: Loop, { rows, written }: RowLocal): TiledLoop {
+  const tiles: number[] = [];
+  const first: (Kernel & Chain)[] = [];
+  const last: (Kernel & Chain)[] = [];
+  const made = new Map<number, Tile>();
+
+  const tileOf = (from: number, to: number): Tile => ({ from, to, buffer: FIRST_TILE + 1 - tiles.push(to - from) });
+  const viewOf = ({ buffer, from, to }: Tile, area: Pick<Area, "from" | "to">): View => ({
+    buffer,
+    offset: area.from - from,
+    rows,
+    columns: area.to - area.from,
+    stride: to - from,
+    step: 0,
+  });
+
+  for (const [buffer, memory] of written) {
+    const plan = memory.step === 0 ? keptWhole(memory) : mirrored(memory, loop);
+    if (!plan) continue;
+    const { from, to, start } = plan;
+    const tile = tileOf(from, to);
+    made.set(buffer, tile);
+    const { stride, step } = memory;
+    const behind = (slot: number): View => ({
+      buffer,
+      offset: slot * rows * stride + from,
+      rows,
+      columns: to - from,
+      stride: rows === 1 ? to - from : stride,
+      step,
+    });
+    if (start !== undefined) first.push(moveChain(behind(start), viewOf(tile, tile), loop.name));
+    // Also what only the loop reads, for whoever looks at a temporary after a run.
+    if (step === 0) last.push(moveChain(viewOf(tile, tile), behind(0), loop.name));
+  }
+
+  const body = loop.body.flatMap((kernel, number): TiledKernel[] => {
+    let waits = false;
+    const read = (view: View): View => {
+      const memory = written.get(view.buffer);
+      if (!memory) return view;
+      const area = areaOf(view, memory, rows)!;
+      const tile = made.get(view.buffer);
+      if (memory.step === 0) return viewOf(tile!, area);
+      const origin = originOf({ ...area, kernel: number }, memory, loop);
+      if (tile && (origin === "this step" || origin === "the step before")) return viewOf(tile, area);
+      waits ||= origin !== "before the loop";
+      return view;
+    };
+    const write = (view: View): View =>
+      written.get(view.buffer)!.step === 0
+        ? viewOf(made.get(view.buffer)!, areaOf(view, written.get(view.buffer)!, rows)!)
+        : view;
+    const mirror = (view: View): View[] => {
+      const tile = made.get(view.buffer);
+      const memory = written.get(view.buffer)!;
+      const area = areaOf(view, memory, rows)!;
+      return tile && memory.step !== 0 && meet({ ...tile, slot: 0 }, area) ? [viewOf(tile, area)] : [];
+    };
+    switch (kernel.kind) {
+      case "chain": {
+        const loads = kernel.loads.map(read);
+        const stores = kernel.stores.flatMap((store) => [
+          { ...store, to: write(store.to) },
+          ...mirror(store.to).map((to) => ({ ...store, to })),
+        ]);
+        return [{ kernel: { ...kernel, loads, stores }, waits }];
+      }
+      case "product": {
+        const a = read(kernel.a);
+        const staged = tileNumber(a) === undefined ? [tileOf(0, a.columns)] : [];
+        const operand = staged.map((tile) => viewOf(tile, tile))[0] ?? a;
+        const copies = staged.map(() => ({ kernel: moveChain(a, operand, kernel.label) as Kernel & Chain, waits }));
+        waits = false;
+        if (kernel.accumulate) read(kernel.out);
+        return [...copies, { kernel: { ...kernel, a: operand, out: write(kernel.out) }, waits }];
+      }
+      case "reduce":
+      case "softmax":
+        return [{ kernel: { ...kernel, input: read(kernel.input), out: write(kernel.out) }, waits }];
+      case "gather":
+        return [{ kernel: { ...kernel, table: read(kernel.table), out: write(kernel.out) }, waits }];
+      case "fill": {
+        const { rows: _, columns } = kernel.out;
+        const code = [{ op: "constant", value: kernel.value } as const];
+        const stores = [write(kernel.out), ...mirror(kernel.out)].map((to) => ({ value: 0, to, flush: false }));
+        return [{ kernel: { kind: "chain", label: kernel.label, rows, columns, loads: [], code, stores }, waits }];
+      }
+      default:
+        throw new Error(`${kernel.label}: a ${kernel.kind} is not done by rows`);
+    }
+  });
+  return { tiles, first, body, last };
+}
+
+/** The columns of a tile, and the matrix that it begins with, where it does not begin empty. */
+interface Plan extends Pick<Area, "from" | "to"> {
+  readonly start: number | undefined;
+}
+
+/** Memory that is the same for every step. */
+function keptWhole({ touches }: Written): Plan {
+  const from = Math.min(...touches.map((touch) => touch.from));
+  const to = Math.max(...touches.map((touch) => touch.to));
+  const writes = touches.filter((touch) => touch.writes);
+  const fromBefore = touches.some(
+    (touch) =>
+      !touch.writes &&
+      !covered(
+        touch,
+        writes.filter(({ kernel }) => kernel < touch.kernel),
+      ),
+  );
+  return { from, to, start: fromBefore || !covered({ from, to }, writes) ? 0 : undefined };
+}
+
+/** Values over time that the step that makes them, or the next one, reads. */
+function mirrored(memory: Written, loop: Loop): Plan | undefined {
+  const writes = memory.touches.filter((touch) => touch.writes);
+  if (!writes.every(({ kernel }) => ["chain", "fill"].includes(loop.body[kernel]!.kind))) return undefined;
+  const reads = memory.touches
+    .filter((touch) => !touch.writes)
+    .map((touch) => ({ touch, origin: originOf(touch, memory, loop) }))
+    .filter(({ origin }) => origin === "this step" || origin === "the step before");
+  if (reads.length === 0) return undefined;
+  let from = Math.min(...reads.map(({ touch }) => touch.from));
+  let to = Math.max(...reads.map(({ touch }) => touch.to));
+  // What is written is written whole.
+  for (let width = -1; width !== to - from; ) {
+    width = to - from;
+    for (const write of writes)
+      if (meet(write, { from, to, slot: 0 })) [from, to] = [Math.min(from, write.from), Math.max(to, write.to)];
+  }
+  return { from, to, start: reads.find(({ origin }) => origin === "the step before")?.touch.slot };
+}
+
+type Origin = "before the loop" | "this step" | "the step before" | "any step";
+
+/** When the values over time that a kernel reads were written. */
+function originOf(read: Omit<Touch, "writes">, { touches }: Written, { reverse }: Loop): Origin {
+  const writes = touches.filter((touch) => touch.writes);
+  const [slot, ...others] = new Set(writes.map((write) => write.slot));
+  if (slot === undefined || others.length > 0) return "any step";
+  const ahead = reverse ? slot - read.slot : read.slot - slot;
+  const earlier = writes.filter(({ kernel }) => kernel < read.kernel);
+  if (ahead > 0) return "before the loop";
+  if (ahead === 0) {
+    if (covered(read, earlier)) return "this step";
+    return earlier.some((write) => meet(write, read)) ? "any step" : "before the loop";
+  }
+  // The tile has them until they are written over; a chain writes over just the element that it has read.
+  const still = writes.every(
+    (write) =>
+      !meet(write, read) ||
+      write.kernel > read.kernel ||
+      (write.kernel === read.kernel && write.from === read.from && write.to === read.to),
+  );
+  return ahead === -1 && still && covered(read, writes) ? "the step before" : "any step";
+}

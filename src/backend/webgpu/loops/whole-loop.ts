@@ -1,0 +1,82 @@
+/** The choice whether a loop is carried out whole, in one dispatch, and by how many workgroups. */
+import type { Buffer, Loop, Product, Transpose } from "../../../program/program.js";
+import type { Dispatch, Planning } from "../dispatch.js";
+import { loopKernel, loopStorage } from "../wgsl/loop.js";
+import { planTranspose } from "../wgsl/moves.js";
+import { rowLocal } from "./row-local.js";
+import { type TiledLoop, tiled } from "./tiles.js";
+
+/**
+ * Weights of a step, from which on it is better to read them once for all rows: a workgroup reads all of them at every step, which
+ * takes a processor of the device about 10 µs for so many (64 bytes a cycle from the second cache), what a dispatch or two cost.
+ */
+const MOST_WEIGHTS = 3 * 2 ** 17;
+/** More workgroups than this do not run side by side, and all read the weights. */
+const MOST_WORKGROUPS = 512;
+/**
+ * Rows of a workgroup: as many as leave this many workgroups, since each reads the weights from a cache that all share. A few rows
+ * take hardly longer than one, as long as the weights are what is waited for; more workgroups use more of the device.
+ */
+const ENOUGH_WORKGROUPS = 32;
+const MOST_ROWS = 8;
+/** Weights for each invocation at a step, and the invocations at most: more hide more of the way to the cache. */
+const WEIGHTS_EACH = 64;
+const MOST_INVOCATIONS = 512;
+const LEAST_INVOCATIONS = 64;
+
+/** The dispatches of a loop that is carried out whole; or why it is better, or only, done step by step. */
+export function planWholeLoop(
+  loop: Loop,
+  buffers: readonly Buffer[],
+  planning: Planning,
+): readonly Dispatch[] | string {
+  const local = rowLocal(loop, buffers);
+  if (typeof local === "string") return local;
+  const plan = tiled(loop, local);
+  const weights = productsOf(plan).reduce((sum, { b }) => sum + b.rows * b.columns, 0);
+  if (weights > MOST_WEIGHTS) return `${weights} weights are read once for all rows`;
+  const { limits } = planning;
+  const most = 2 ** Math.floor(Math.log2(Math.min(MOST_INVOCATIONS, limits.invocations)));
+  const size = Math.min(most, Math.max(LEAST_INVOCATIONS, 2 ** Math.ceil(Math.log2(weights / WEIGHTS_EACH))));
+  let perGroup = 1;
+  while (perGroup < MOST_ROWS && local.rows / (2 * perGroup) >= ENOUGH_WORKGROUPS) perGroup *= 2;
+  while (perGroup > 1 && loopStorage(plan, { size, perGroup }) > limits.workgroupStorage) perGroup /= 2;
+  if (loopStorage(plan, { size, perGroup }) > limits.workgroupStorage)
+    return "its state does not fit a workgroup's memory";
+  if (local.rows / perGroup > MOST_WORKGROUPS) return "its rows are more than run side by side";
+  const { transposes, body } = alongColumns(plan, planning);
+  const { steps, reverse, name } = loop;
+  const kernel = loopKernel({ ...plan, body }, { steps, reverse, rows: local.rows, perGroup, size }, planning);
+  return [
+    ...transposes.flatMap((transpose) =>
+      planTranspose(transpose, { ...planning, flag: undefined }).map((made) => ({
+        label: `${name}: weights`,
+        ...made,
+      })),
+    ),
+    { label: name, ...kernel, steps },
+  ];
+}
+
+const productsOf = ({ body }: TiledLoop): Product[] =>
+  body.flatMap(({ kernel }) => (kernel.kind === "product" ? [kernel] : []));
+
+/** Weights that would be read across their rows are transposed ahead of the loop, so that neighbours read what lies side by side. */
+function alongColumns(plan: TiledLoop, { scratch }: Planning): Pick<TiledLoop, "body"> & { transposes: Transpose[] } {
+  const crossed = productsOf(plan).filter(({ transposeB }) => transposeB);
+  const total = crossed.reduce((sum, { b }) => sum + b.rows * b.columns, 0);
+  if (total === 0) return { transposes: [], body: plan.body };
+  const memory = scratch(1, total);
+  let used = 0;
+  const transposes: Transpose[] = [];
+  const body = plan.body.map((step) => {
+    const { kernel } = step;
+    if (kernel.kind !== "product" || !kernel.transposeB) return step;
+    const { rows, columns } = kernel.b;
+    const out = { ...memory, offset: memory.offset + used, rows: columns, columns: rows, stride: rows };
+    used += rows * columns;
+    transposes.push({ kind: "transpose", input: kernel.b, out });
+    return { ...step, kernel: { ...kernel, b: out, transposeB: false } };
+  });
+  return { transposes, body };
+}
