@@ -58,7 +58,10 @@ const countOf = (planned: Planned): number => ("loop" in planned ? planned.steps
 function described(planned: Planned, indent = ""): [what: string, how: string][] {
   if ("loop" in planned)
     return [
-      [`${planned.loop}, ${planned.steps} steps${planned.reverse ? " in reverse" : ""}, for each:`, ""],
+      [
+        `${planned.loop}, ${planned.steps} steps${planned.reverse ? " in reverse" : ""}, for each:`,
+        `not in one dispatch: ${planned.why}`,
+      ],
       ...planned.body.flatMap((dispatch) => described(dispatch, "  ")),
     ];
   const [x, y, z] = planned.workgroups;
