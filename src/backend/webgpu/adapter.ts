@@ -96,7 +96,10 @@ async function attemptDevice(
 }
 
 /** What a feature is for, in an error. */
-const uses: Partial<Record<GPUFeatureName, string>> = { "timestamp-query": "times of kernels want" };
+const uses: Partial<Record<GPUFeatureName, string>> = {
+  "timestamp-query": "times of kernels want",
+  "shader-f16": "weights in float16 want",
+};
 
 /** @throws UserError where one is missing */
 export function checkFeatures(wanted: readonly GPUFeatureName[], there: ReadonlySet<string>): void {

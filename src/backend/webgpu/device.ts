@@ -3,10 +3,13 @@ import { UserError } from "../../errors.js";
 import { type AdapterOptions, checkFeatures, requestDevice } from "./adapter.js";
 import { COMPUTE_STAGE } from "./constants.js";
 import type { Dispatch } from "./dispatch.js";
+import { bindingOf, type Space, spaces } from "./wgsl/source.js";
 
 export interface Device {
   readonly gpu: GPUDevice;
   readonly layout: GPUBindGroupLayout;
+  /** The kinds of numbers that it has buffers for. */
+  readonly spaces: readonly Space[];
   /** Why it cannot be used any more. */
   failure(): Error | undefined;
   /** Marks it as failed, for the first reason given. */
@@ -45,10 +48,15 @@ function createDevice(gpu: GPUDevice, owned: boolean): Device {
   );
   if (owned)
     gpu.addEventListener("uncapturederror", ({ error }) => fail(new Error(`WebGPU has failed: ${error.message}`)));
+  const known = spaces.filter((space) => space !== "halves" || gpu.features.has("shader-f16"));
   const layout = gpu.createBindGroupLayout({
     label: "throughtime",
     entries: [
-      ...[0, 1, 2].map((binding) => ({ binding, visibility: COMPUTE_STAGE, buffer: { type: "storage" as const } })),
+      ...known.map((space) => ({
+        binding: bindingOf[space],
+        visibility: COMPUTE_STAGE,
+        buffer: { type: "storage" as const },
+      })),
       ...[3, 4].map((binding) => ({
         binding,
         visibility: COMPUTE_STAGE,
@@ -78,6 +86,7 @@ function createDevice(gpu: GPUDevice, owned: boolean): Device {
   return {
     gpu,
     layout,
+    spaces: known,
     failure: () => failure,
     fail,
     begins(program) {

@@ -36,7 +36,12 @@ export interface Plan {
   readonly commit: readonly Planned[];
   /** Elements that the dispatches need beside the program's own temporaries. */
   readonly scratch: number;
+  /** Numbers of 16 bits that they need. */
+  readonly halves: number;
 }
+
+/** Numbers of buffers that no program has: scratch memory, weights in 16 bits, and from there downwards a workgroup's tiles. */
+export const noProgramHas = { scratch: -1, halves: -2, firstTile: -3 } as const;
 
 /** What the kernels' sizes are chosen from. */
 export interface DeviceLimits {
@@ -54,6 +59,8 @@ export interface Planning {
   readonly flag: number | undefined;
   /** Memory for what passes from one dispatch of a kernel to its next. */
   scratch(rows: number, columns: number): View;
+  /** The same in 16 bits, for weights that a loop reads at every step; undefined where they stay as they are. */
+  readonly halves: ((rows: number, columns: number) => View) | undefined;
 }
 
 /** A dispatch before it is said what it is for. */

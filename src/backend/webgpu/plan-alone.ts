@@ -7,7 +7,7 @@ import type { Place, Space } from "./wgsl/source.js";
 
 export function planAlone(options: ProgramOptions, limits: DeviceLimits): Plan {
   const program = lower(options, { throughput: true });
-  const used: Record<Space, number> = { variables: 0, temporaries: program.plan.size, indices: 0 };
+  const used: Record<Space, number> = { variables: 0, temporaries: program.plan.size, indices: 0, halves: 0 };
   const places = new Map<number, Place>();
   for (const { id, type, size, variable } of program.buffers) {
     const planned = program.plan.offsets.get(id);

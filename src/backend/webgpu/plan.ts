@@ -1,6 +1,14 @@
 /** Program → plan: for each kernel the dispatches that carry it out. Nothing is made on a device here. */
 import { type Kernel, type Program, reads, type Statement, type View, writes } from "../../program/program.js";
-import type { DeviceLimits, Dispatch, KernelDispatch, Plan, Planned, Planning } from "./dispatch.js";
+import {
+  type DeviceLimits,
+  type Dispatch,
+  type KernelDispatch,
+  noProgramHas,
+  type Plan,
+  type Planned,
+  type Planning,
+} from "./dispatch.js";
 import { joined, type Touch, type Touching } from "./join.js";
 import { planWholeLoop } from "./loops/whole-loop.js";
 import { planChain } from "./wgsl/chain.js";
@@ -19,21 +27,41 @@ export interface PlanOptions {
   /** Where, among the indices, this program says that its commit is refused. */
   readonly flag: number;
   readonly limits: DeviceLimits;
+  /** Whether loops that are carried out whole read their weights in 16 bits. Default false. */
+  readonly halfWeights?: boolean | undefined;
   /** Carries out no loop whole, but as its dispatches for each step. Default false. */
   readonly stepwise?: boolean | undefined;
 }
 
-/** The number of a buffer that no program has. */
-const SCRATCH = -1;
+const { scratch: SCRATCH, halves: HALVES } = noProgramHas;
 /** Elements of scratch memory that kernels take one behind the other, before the first is taken again. */
 const SCRATCH_ROUND = 2 ** 21;
 
-export function planProgram({ program, locate, scratchOffset, flag, limits, stepwise }: PlanOptions): Plan {
-  let [taken, scratch] = [0, 0];
+export function planProgram({
+  program,
+  locate,
+  scratchOffset,
+  flag,
+  limits,
+  halfWeights,
+  stepwise,
+}: PlanOptions): Plan {
+  let [taken, scratch, halves] = [0, 0, 0];
+  const places: ReadonlyMap<number, Place> = new Map([
+    [SCRATCH, { space: "temporaries", offset: scratchOffset }],
+    [HALVES, { space: "halves", offset: 0 }],
+  ]);
   const planning: Planning = {
     limits,
     flag: undefined,
-    locate: (buffer) => (buffer === SCRATCH ? { space: "temporaries", offset: scratchOffset } : locate(buffer)),
+    locate: (buffer) => places.get(buffer) ?? locate(buffer),
+    halves: halfWeights
+      ? (rows, columns) => {
+          const view = { buffer: HALVES, offset: halves, rows, columns, stride: columns, step: 0 };
+          halves += rows * columns;
+          return view;
+        }
+      : undefined,
     scratch(rows, columns): View {
       const size = rows * columns;
       const offset = taken + size > SCRATCH_ROUND ? 0 : taken;
@@ -57,6 +85,13 @@ export function planProgram({ program, locate, scratchOffset, flag, limits, step
         touches.push(touchOf(view, 1, true, how));
         return view;
       },
+      halves:
+        how.halves &&
+        ((rows, columns) => {
+          const view = how.halves!(rows, columns);
+          touches.push(touchOf(view, 1, true, how));
+          return view;
+        }),
     };
     return planStatement(statement, program, watching, stepwise).map((one) => ({ planned: one, touches }));
   };
@@ -67,6 +102,7 @@ export function planProgram({ program, locate, scratchOffset, flag, limits, step
     guard: guarded ? { label: "guards", ...planGuard(program.guards, flag, planning) } : undefined,
     commit: all(program.commit, committing),
     scratch,
+    halves,
   };
 }
 

@@ -15,7 +15,7 @@ import { aligned, createPool, type Pool } from "./memory.js";
 import { planProgram } from "./plan.js";
 import { createReadback } from "./readback.js";
 import { createStopwatch, type Stopwatch } from "./stopwatch.js";
-import type { Place, Space } from "./wgsl/source.js";
+import { bindingOf, type Place, type Space } from "./wgsl/source.js";
 
 export interface WebGpuExecutable extends Executable {
   /** The dispatches that carry it out. */
@@ -32,6 +32,12 @@ export interface WebGpuSession extends Session {
   compile(source: Program | ProgramOptions): Promise<WebGpuExecutable>;
 }
 
+export interface SessionOptions {
+  readonly profile?: boolean;
+  readonly stepwise?: boolean;
+  readonly halfWeights?: boolean;
+}
+
 const sizeOf = (variable: Variable): number => variable.shape.reduce((product, length) => product * length, 1);
 
 const disposal = (): UserError => new UserError("this session is disposed: create a new one");
@@ -40,13 +46,14 @@ export function createWebGpuSession(
   backend: Backend,
   device: Device,
   release: () => void,
-  { profile: profiled = false, stepwise = false }: { readonly profile?: boolean; readonly stepwise?: boolean } = {},
+  { profile: profiled = false, stepwise = false, halfWeights = false }: SessionOptions = {},
 ): WebGpuSession {
   const { gpu } = device;
   const pools: Record<Space, Pool> = {
     variables: createPool(device, "variables", true),
     temporaries: createPool(device, "temporaries", false),
     indices: createPool(device, "whole numbers", true),
+    halves: createPool(device, "weights in 16 bits", false),
   };
   const places = new Map<Variable, Place>();
   const executions = new Set<Execution>();
@@ -158,6 +165,7 @@ export function createWebGpuSession(
         flag,
         locate: (id) => placed.get(id)!,
         scratchOffset: program.plan.size,
+        halfWeights,
         stepwise,
         limits: {
           invocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
@@ -165,6 +173,7 @@ export function createWebGpuSession(
         },
       });
       pools.temporaries.reserve(program.plan.size + plan.scratch, name);
+      pools.halves.reserve(Math.ceil(plan.halves / 2), name);
       return { placed, plan, flag };
     });
     alive();
@@ -181,7 +190,10 @@ export function createWebGpuSession(
         .join();
       if (group && now === generation) return group;
       generation = now;
-      const buffers = Object.values(pools).map((pool, binding) => ({ binding, resource: { buffer: pool.buffer() } }));
+      const buffers = device.spaces.map((space) => ({
+        binding: bindingOf[space],
+        resource: { buffer: pools[space].buffer() },
+      }));
       group = gpu.createBindGroup({
         label: program.name,
         layout: device.layout,

@@ -9,6 +9,7 @@
  */
 import { moveChain } from "../../../program/lowering/chains.js";
 import type { Chain, Kernel, Loop, View } from "../../../program/program.js";
+import { noProgramHas } from "../dispatch.js";
 import {
   type Area,
   areaOf,
@@ -36,8 +37,7 @@ export interface TiledLoop {
   readonly last: readonly (Kernel & Chain)[];
 }
 
-/** Numbers of buffers that no program has, nor the scratch memory. */
-const FIRST_TILE = -2;
+const FIRST_TILE = noProgramHas.firstTile;
 /** The number of the tile that a view is of. */
 export const tileNumber = ({ buffer }: View): number | undefined =>
   buffer <= FIRST_TILE ? FIRST_TILE - buffer : undefined;

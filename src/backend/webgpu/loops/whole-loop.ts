@@ -1,6 +1,7 @@
 /** The choice whether a loop is carried out whole, in one dispatch, and by how many workgroups. */
-import type { Buffer, Loop, Product, Transpose } from "../../../program/program.js";
+import type { Buffer, Chain, Loop, Product, Transpose } from "../../../program/program.js";
 import type { Dispatch, Planning } from "../dispatch.js";
+import { planChain } from "../wgsl/chain.js";
 import { loopKernel, loopStorage } from "../wgsl/loop.js";
 import { planTranspose } from "../wgsl/moves.js";
 import { rowLocal } from "./row-local.js";
@@ -34,7 +35,7 @@ export function planWholeLoop(
   if (typeof local === "string") return local;
   const plan = tiled(loop, local);
   const weights = productsOf(plan).reduce((sum, { b }) => sum + b.rows * b.columns, 0);
-  if (weights > MOST_WEIGHTS) return `${weights} weights are read once for all rows`;
+  if (weights > MOST_WEIGHTS * (planning.halves ? 2 : 1)) return `${weights} weights are read once for all rows`;
   const { limits } = planning;
   const most = 2 ** Math.floor(Math.log2(Math.min(MOST_INVOCATIONS, limits.invocations)));
   const size = Math.min(most, Math.max(LEAST_INVOCATIONS, 2 ** Math.ceil(Math.log2(weights / WEIGHTS_EACH))));
@@ -44,16 +45,15 @@ export function planWholeLoop(
   if (loopStorage(plan, { size, perGroup }) > limits.workgroupStorage)
     return "its state does not fit a workgroup's memory";
   if (local.rows / perGroup > MOST_WORKGROUPS) return "its rows are more than run side by side";
-  const { transposes, body } = alongColumns(plan, planning);
+  const { kernels, body } = readied(plan, planning);
   const { steps, reverse, name } = loop;
   const kernel = loopKernel({ ...plan, body }, { steps, reverse, rows: local.rows, perGroup, size }, planning);
   return [
-    ...transposes.flatMap((transpose) =>
-      planTranspose(transpose, { ...planning, flag: undefined }).map((made) => ({
-        label: `${name}: weights`,
-        ...made,
-      })),
-    ),
+    ...kernels.flatMap((each) => {
+      const alone = { ...planning, flag: undefined };
+      const made = each.kind === "transpose" ? planTranspose(each, alone) : planChain(each, alone);
+      return made.map((dispatch) => ({ label: `${name}: weights`, ...dispatch }));
+    }),
     { label: name, ...kernel, steps },
   ];
 }
@@ -61,22 +61,27 @@ export function planWholeLoop(
 const productsOf = ({ body }: TiledLoop): Product[] =>
   body.flatMap(({ kernel }) => (kernel.kind === "product" ? [kernel] : []));
 
-/** Weights that would be read across their rows are transposed ahead of the loop, so that neighbours read what lies side by side. */
-function alongColumns(plan: TiledLoop, { scratch }: Planning): Pick<TiledLoop, "body"> & { transposes: Transpose[] } {
-  const crossed = productsOf(plan).filter(({ transposeB }) => transposeB);
-  const total = crossed.reduce((sum, { b }) => sum + b.rows * b.columns, 0);
-  if (total === 0) return { transposes: [], body: plan.body };
-  const memory = scratch(1, total);
-  let used = 0;
-  const transposes: Transpose[] = [];
+/**
+ * Weights that would be read across their rows are transposed ahead of the loop, so that neighbours read what lies side by side;
+ * where a step reads numbers of 16 bits, all weights are copied to such.
+ */
+function readied(
+  plan: TiledLoop,
+  { scratch, halves }: Planning,
+): Pick<TiledLoop, "body"> & { kernels: (Transpose | Chain)[] } {
+  const kernels: (Transpose | Chain)[] = [];
   const body = plan.body.map((step) => {
     const { kernel } = step;
-    if (kernel.kind !== "product" || !kernel.transposeB) return step;
+    if (kernel.kind !== "product" || !(kernel.transposeB || halves)) return step;
     const { rows, columns } = kernel.b;
-    const out = { ...memory, offset: memory.offset + used, rows: columns, columns: rows, stride: rows };
-    used += rows * columns;
-    transposes.push({ kind: "transpose", input: kernel.b, out });
+    const [across, down] = kernel.transposeB ? [rows, columns] : [columns, rows];
+    const out = (halves ?? scratch)(down, across);
+    kernels.push(
+      kernel.transposeB
+        ? { kind: "transpose", input: kernel.b, out }
+        : { kind: "chain", rows, columns, loads: [kernel.b], code: [], stores: [{ value: 0, to: out, flush: false }] },
+    );
     return { ...step, kernel: { ...kernel, b: out, transposeB: false } };
   });
-  return { transposes, body };
+  return { kernels, body };
 }

@@ -10,8 +10,16 @@ import { functionsFor } from "./functions.js";
  * Where numbers lie: variables and temporaries each in one buffer of floats, whole numbers in a buffer of their own, since a
  * device that has no denormal floats may clear them on the way.
  */
-export type Space = "variables" | "temporaries" | "indices";
-export const spaces: readonly Space[] = ["variables", "temporaries", "indices"];
+export type Space = "variables" | "temporaries" | "indices" | "halves";
+
+/** The number of each space's binding, and what it holds. */
+const bindingOf = { variables: 0, temporaries: 1, indices: 2, halves: 5 } as const satisfies Record<Space, number>;
+const elementOf = { variables: "f32", temporaries: "f32", indices: "i32", halves: "f16" } as const satisfies Record<
+  Space,
+  string
+>;
+export const spaces = Object.keys(bindingOf) as readonly Space[];
+export { bindingOf };
 
 export interface Place {
   readonly space: Space;
@@ -70,9 +78,11 @@ export function createSource(locate: Locate, flag?: number): Source {
         base,
         stride,
         at: (row, column) => `${base} + ${row} * ${stride} + ${column}`,
-        load: (place) => `${space}[${place}]`,
-        store: (place, value) =>
-          `${flagWord ? "if (commits) { " : ""}${space}[${place}] = ${value};${flagWord ? " }" : ""}`,
+        load: (place) => (space === "halves" ? `f32(halves[${place}])` : `${space}[${place}]`),
+        store(place, value) {
+          const number = space === "halves" ? `f16(${value})` : value;
+          return `${flagWord ? "if (commits) { " : ""}${space}[${place}] = ${number};${flagWord ? " }" : ""}`;
+        },
       };
     },
     preamble: (t = "now.x") =>
@@ -151,13 +161,12 @@ fn main(
 }
 `;
   const used = `${declarations}\n${main}`;
-  const bindings = spaces
-    .map(
-      (space, i) =>
-        `@group(0) @binding(${i}) var<storage, read_write> ${space}: array<${space === "indices" ? "i32" : "f32"}>;`,
-    )
-    .filter((_, i) => used.includes(`${spaces[i]}[`));
+  const usedSpaces = spaces.filter((space) => used.includes(`${space}[`));
+  const bindings = usedSpaces.map(
+    (space) => `@group(0) @binding(${bindingOf[space]}) var<storage, read_write> ${space}: array<${elementOf[space]}>;`,
+  );
   return [
+    ...(usedSpaces.includes("halves") ? ["enable f16;"] : []),
     ...bindings,
     parametersOf(source.parameters.length),
     `@group(0) @binding(4) var<uniform> now: vec4<u32>;`,
