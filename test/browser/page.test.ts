@@ -4,11 +4,15 @@
  */
 import { readFile } from "node:fs/promises";
 import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+
 import { enableRelaxedSimd } from "../../src/backend/wasm/flags-node.js";
 import { executablePath, launch, missing, required } from "./chromium.js";
 import { type Outcome, type Training, train } from "./page/train.js";
 import { openSite, type Site } from "./site.js";
+
+// A software driver on a busy machine takes its time.
+vi.setConfig({ testTimeout: 120_000 });
 
 const skipped = !executablePath && !required;
 if (skipped) console.warn(missing);
