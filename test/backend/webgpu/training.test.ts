@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { type WebGpuBackend, webgpu } from "../../../src/backend/webgpu/index.js";
 import { UserError } from "../../../src/errors.js";
 import type { Backend } from "../../../src/index.js";
@@ -7,15 +7,22 @@ import {
   type Checkpoint,
   createTrainer,
   crossEntropy,
+  dense,
+  generate,
+  lstm,
+  oneHotEncoding,
   type Report,
   readText,
+  recurrent,
+  sequential,
   type Trainer,
   textBatches,
   textModel,
 } from "../../../src/index.js";
-import { testBackend, testDevice } from "./driver.js";
+import { nullDevice, testDevice } from "./driver.js";
 
-const backend = await testBackend();
+const gpu = await testDevice();
+const backend = gpu && webgpu({ device: gpu });
 const words = Array.from({ length: 400 }, (_, i) => ["time ", "flows ", "back", "ward ", "and on"][(i * i) % 5]).join(
   "",
 );
@@ -50,6 +57,37 @@ describe.runIf(backend)("training on the device", () => {
     expect(ours.at(-1)!.loss).toBeLessThan(ours[0]!.loss);
     device.dispose();
     processor.dispose();
+  });
+
+  it("is one submission an update, and one that reads what was asked for", async () => {
+    const trainer = await trainerOn(backend!);
+    const fit = trainer.fit(textBatches(text), { steps: 9, reportEvery: 4 });
+    await fit.next();
+    const submit = vi.spyOn(gpu!.queue, "submit");
+    await fit.next();
+    // Four updates; then loss and count, and the norm of the gradient.
+    expect(submit.mock.calls.length).toBeLessThanOrEqual(4 + 2);
+    submit.mockRestore();
+    await fit.next();
+    expect(trainer.progress.step).toBe(9);
+    trainer.dispose();
+  });
+
+  it("writes the text that the processor writes, drawn on the device and read in blocks", async () => {
+    const [device, processor] = [await trainerOn(backend!), await trainerOn("wasm")];
+    const written: string[] = [];
+    for (const trainer of [device, processor]) {
+      await losses(trainer, steps);
+      const predictor = await trainer.predictor({ inputShape: [1, 1, 1], inputType: "index" });
+      const read = vi.spyOn(predictor, "run");
+      let all = "";
+      for await (const piece of generate(predictor, text.vocabulary, { length: 70, prompt: "t", seed: 2 }))
+        all += piece;
+      written.push(all);
+      expect(read).not.toHaveBeenCalled();
+    }
+    expect(written[0]).toBe(written[1]);
+    for (const trainer of [device, processor]) trainer.dispose();
   });
 
   it("gives the same numbers again", async () => {
@@ -102,6 +140,49 @@ describe.runIf(backend)("training on the device", () => {
     trainer.load({ [name]: { shape: weights.shape, data: spoilt } });
     await expect(losses(trainer, 2)).rejects.toThrow(new RegExp(`step 2: ${name.replaceAll(".", "\\.")}[^ ]* is NaN`));
     expect([...((await trainer.parameters())[name]!.data as Float32Array)]).toEqual([...spoilt]);
+    trainer.dispose();
+  });
+});
+
+describe("a training step", () => {
+  it("of a 2 × 128 LSTM, batch 50, window 50, is a few dozen dispatches", async () => {
+    const plain = webgpu({ device: await nullDevice() });
+    const dispatches: number[] = [];
+    const watched: Backend = {
+      ...plain,
+      async createSession() {
+        const session = await plain.createSession();
+        const compile: typeof session.compile = async (source) => {
+          const executable = await session.compile(source);
+          dispatches.push(executable.dispatches);
+          return executable;
+        };
+        return { ...session, compile };
+      },
+    };
+    const V = 65;
+    const model = sequential({ input: oneHotEncoding(V), rnn: recurrent(lstm(128), { layers: 2 }), head: dense(V) });
+    const trainer = await createTrainer(model, {
+      loss: crossEntropy(),
+      optimizer: adam(),
+      clip: { norm: 5 },
+      bptt: { window: 50 },
+      batch: 50,
+      backend: watched,
+    });
+    const source = {
+      inputShape: [50, 50, 1],
+      targetShape: [50, 50, 1],
+      inputType: "index",
+      targetType: "index",
+    } as const;
+    const data = { train: () => ({ ...source, length: 1, carries: true, masked: false, fill: () => true }) };
+    // The device that does nothing has no loss to give: what is asked is what was compiled.
+    await trainer
+      .fit(data, { steps: 1 })
+      .next()
+      .catch(() => undefined);
+    expect(dispatches[0]).toBeLessThanOrEqual(49);
     trainer.dispose();
   });
 });
