@@ -159,30 +159,39 @@ describe.runIf(backend)("a session of the WebGPU backend", () => {
     session.dispose();
   });
 
-  it("is one submission a run, whatever the loops, and one for all that is read in a turn", async () => {
-    const session = await open();
-    const [x, y] = [variable("x", [4]), variable("y", [4])];
-    const plain = doubling(x, y, 4);
-    const added = kernel({
-      kind: "chain",
-      rows: 1,
-      columns: 4,
-      loads: [view(0, 4), view(2, 4)],
-      code: [{ op: "add", args: [0, 1] }],
-      stores: [{ value: 2, to: view(2, 4), flush: false }],
-    });
-    const executable = await session.compile({ ...plain, compute: [...plain.compute, loop(5, false, [added, added])] });
-    expect(executable.dispatches).toBe(1 + 1 + 1 + 1);
-    session.write(x, [1, 2, 3, 4]);
-    const submit = vi.spyOn(device!.queue, "submit");
-    for (let i = 0; i < 3; i++) executable.run();
-    expect(submit).toHaveBeenCalledTimes(3);
-    const [result, numbers] = await Promise.all([executable.settled(), session.read(y), session.read(x)]);
-    expect(submit).toHaveBeenCalledTimes(4);
-    expect(result).toBe("done");
-    expect([...numbers]).toEqual([13, 25, 37, 49]);
-    session.dispose();
-  });
+  it.each([
+    [false, 1 + 1 + 1 + 1],
+    [true, 1 + 2 * 5 + 1 + 1],
+  ])(
+    "is one submission a run, whatever the loops, and one for all that is read in a turn",
+    async (stepwise, dispatches) => {
+      const session = await webgpu({ device: device!, stepwise }).createSession();
+      const [x, y] = [variable("x", [4]), variable("y", [4])];
+      const plain = doubling(x, y, 4);
+      const added = kernel({
+        kind: "chain",
+        rows: 1,
+        columns: 4,
+        loads: [view(0, 4), view(2, 4)],
+        code: [{ op: "add", args: [0, 1] }],
+        stores: [{ value: 2, to: view(2, 4), flush: false }],
+      });
+      const executable = await session.compile({
+        ...plain,
+        compute: [...plain.compute, loop(5, false, [added, added])],
+      });
+      expect(executable.dispatches).toBe(dispatches);
+      session.write(x, [1, 2, 3, 4]);
+      const submit = vi.spyOn(device!.queue, "submit");
+      for (let i = 0; i < 3; i++) executable.run();
+      expect(submit).toHaveBeenCalledTimes(3);
+      const [result, numbers] = await Promise.all([executable.settled(), session.read(y), session.read(x)]);
+      expect(submit).toHaveBeenCalledTimes(4);
+      expect(result).toBe("done");
+      expect([...numbers]).toEqual([13, 25, 37, 49]);
+      session.dispose();
+    },
+  );
 
   it("begins variables with zeros or their initial numbers, keeps them through growth, and shares them", async () => {
     const session = await open();

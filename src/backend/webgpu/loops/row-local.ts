@@ -61,7 +61,8 @@ export function rowLocal(loop: Loop, buffers: readonly Buffer[]): RowLocal | str
 function refusal(kernel: Kernel, rows: number, written: ReadonlySet<number>): string | undefined {
   if (!isRowKernel(kernel)) return `a ${kernel.kind} is not done by rows of the batch`;
   if (writes(kernel).some((view) => view.rows !== rows)) return "other rows than those of the batch";
-  if (kernel.kind === "reduce" && kernel.axis !== "columns") return "it looks at several rows";
+  const isOne = kernel.kind === "reduce" && kernel.axis === "all" && kernel.input.rows === 1;
+  if (kernel.kind === "reduce" && kernel.axis !== "columns" && !isOne) return "it looks at several rows";
   if (kernel.kind === "gather" && written.has(kernel.table.buffer)) return "it looks at any row";
   if (kernel.kind !== "product") return undefined;
   if (kernel.transposeA) return "it sums over rows";
@@ -99,7 +100,8 @@ export function areaOf({ offset, columns }: View, { stride }: Pick<Written, "str
   return { slot: row / rows, from, to: from + columns };
 }
 
-export const meet = (a: Area, b: Area): boolean => a.from < b.to && b.from < a.to;
+export const meet = (a: Pick<Area, "from" | "to">, b: Pick<Area, "from" | "to">): boolean =>
+  a.from < b.to && b.from < a.to;
 
 /** Whether columns are all among those of some areas. */
 export function covered({ from, to }: Pick<Area, "from" | "to">, areas: readonly Area[]): boolean {

@@ -47,13 +47,32 @@ interface Tile extends Pick<Area, "from" | "to"> {
   readonly buffer: number;
 }
 
-export function tiled(loop: Loop, { rows, written }: RowLocal): TiledLoop {
+export function tiled(loop: Loop, local: RowLocal): TiledLoop {
+  const places = placesOf(loop, local);
+  const body = loop.body.flatMap((kernel, number) => moved(kernel, number, places));
+  const { tiles, first, last } = places;
+  return { tiles, first, body, last };
+}
+
+/** Where the kernels of a loop find and leave their numbers. */
+interface Places extends Omit<TiledLoop, "body"> {
+  /** A tile beside those of the buffers. */
+  fresh(columns: number): View;
+  /** Where a kernel, by its number, reads a view. */
+  read(view: View, kernel: number): View;
+  /** Where it writes one: memory, a tile, or both. */
+  write(view: View, kernel: number): readonly View[];
+  /** Whether it reads or writes memory that other invocations, in another kernel, may have had to do with. */
+  waits(kernel: number): boolean;
+}
+
+function placesOf(loop: Loop, { rows, written }: RowLocal): Places {
   const tiles: number[] = [];
   const first: (Kernel & Chain)[] = [];
   const last: (Kernel & Chain)[] = [];
-  const made = new Map<number, Tile>();
+  const tileOf = new Map<Written, Tile>();
 
-  const tileOf = (from: number, to: number): Tile => ({ from, to, buffer: FIRST_TILE + 1 - tiles.push(to - from) });
+  const tile = (from: number, to: number): Tile => ({ from, to, buffer: FIRST_TILE + 1 - tiles.push(to - from) });
   const viewOf = ({ buffer, from, to }: Tile, area: Pick<Area, "from" | "to">): View => ({
     buffer,
     offset: area.from - from,
@@ -62,13 +81,12 @@ export function tiled(loop: Loop, { rows, written }: RowLocal): TiledLoop {
     stride: to - from,
     step: 0,
   });
-
   for (const [buffer, memory] of written) {
     const plan = memory.step === 0 ? keptWhole(memory) : mirrored(memory, loop);
     if (!plan) continue;
     const { from, to, start } = plan;
-    const tile = tileOf(from, to);
-    made.set(buffer, tile);
+    const made = tile(from, to);
+    tileOf.set(memory, made);
     const { stride, step } = memory;
     const behind = (slot: number): View => ({
       buffer,
@@ -78,68 +96,87 @@ export function tiled(loop: Loop, { rows, written }: RowLocal): TiledLoop {
       stride: rows === 1 ? to - from : stride,
       step,
     });
-    if (start !== undefined) first.push(moveChain(behind(start), viewOf(tile, tile), loop.name));
+    if (start !== undefined) first.push(moveChain(behind(start), viewOf(made, made), loop.name));
     // Also what only the loop reads, for whoever looks at a temporary after a run.
-    if (step === 0) last.push(moveChain(viewOf(tile, tile), behind(0), loop.name));
+    if (step === 0) last.push(moveChain(viewOf(made, made), behind(0), loop.name));
   }
 
-  const body = loop.body.flatMap((kernel, number): TiledKernel[] => {
-    let waits = false;
-    const read = (view: View): View => {
+  const inTile = (touch: Touch, memory: Written): boolean => {
+    if (memory.step === 0) return true;
+    const origin = originOf(touch, memory, loop);
+    return !touch.writes && tileOf.has(memory) && (origin === "this step" || origin === "the step before");
+  };
+  /** Whether a kernel must wait for what others do to memory before it touches it. */
+  const meetsOthers = (touch: Touch, memory: Written): boolean => {
+    if (inTile(touch, memory)) return false;
+    if (!touch.writes) return originOf(touch, memory, loop) !== "before the loop";
+    const isApart = (other: Touch): boolean => other.kernel !== touch.kernel || other.slot !== touch.slot;
+    return memory.touches.some((other) => isApart(other) && meet(other, touch) && !inTile(other, memory));
+  };
+  return {
+    tiles,
+    first,
+    last,
+    fresh(columns) {
+      const made = tile(0, columns);
+      return viewOf(made, made);
+    },
+    read(view, kernel) {
       const memory = written.get(view.buffer);
       if (!memory) return view;
       const area = areaOf(view, memory, rows)!;
-      const tile = made.get(view.buffer);
-      if (memory.step === 0) return viewOf(tile!, area);
-      const origin = originOf({ ...area, kernel: number }, memory, loop);
-      if (tile && (origin === "this step" || origin === "the step before")) return viewOf(tile, area);
-      waits ||= origin !== "before the loop";
-      return view;
-    };
-    const write = (view: View): View =>
-      written.get(view.buffer)!.step === 0
-        ? viewOf(made.get(view.buffer)!, areaOf(view, written.get(view.buffer)!, rows)!)
-        : view;
-    const mirror = (view: View): View[] => {
-      const tile = made.get(view.buffer);
+      return inTile({ ...area, kernel, writes: false }, memory) ? viewOf(tileOf.get(memory)!, area) : view;
+    },
+    write(view) {
       const memory = written.get(view.buffer)!;
       const area = areaOf(view, memory, rows)!;
-      return tile && memory.step !== 0 && meet({ ...tile, slot: 0 }, area) ? [viewOf(tile, area)] : [];
-    };
-    switch (kernel.kind) {
-      case "chain": {
-        const loads = kernel.loads.map(read);
-        const stores = kernel.stores.flatMap((store) => [
-          { ...store, to: write(store.to) },
-          ...mirror(store.to).map((to) => ({ ...store, to })),
-        ]);
-        return [{ kernel: { ...kernel, loads, stores }, waits }];
-      }
-      case "product": {
-        const a = read(kernel.a);
-        const staged = tileNumber(a) === undefined ? [tileOf(0, a.columns)] : [];
-        const operand = staged.map((tile) => viewOf(tile, tile))[0] ?? a;
-        const copies = staged.map(() => ({ kernel: moveChain(a, operand, kernel.label) as Kernel & Chain, waits }));
-        waits = false;
-        if (kernel.accumulate) read(kernel.out);
-        return [...copies, { kernel: { ...kernel, a: operand, out: write(kernel.out) }, waits }];
-      }
-      case "reduce":
-      case "softmax":
-        return [{ kernel: { ...kernel, input: read(kernel.input), out: write(kernel.out) }, waits }];
-      case "gather":
-        return [{ kernel: { ...kernel, table: read(kernel.table), out: write(kernel.out) }, waits }];
-      case "fill": {
-        const { rows: _, columns } = kernel.out;
-        const code = [{ op: "constant", value: kernel.value } as const];
-        const stores = [write(kernel.out), ...mirror(kernel.out)].map((to) => ({ value: 0, to, flush: false }));
-        return [{ kernel: { kind: "chain", label: kernel.label, rows, columns, loads: [], code, stores }, waits }];
-      }
-      default:
-        throw new Error(`${kernel.label}: a ${kernel.kind} is not done by rows`);
+      const made = tileOf.get(memory);
+      const copies = made && meet(made, area) ? [viewOf(made, area)] : [];
+      return memory.step === 0 ? copies : [view, ...copies];
+    },
+    waits: (kernel) =>
+      [...written.values()].some((memory) =>
+        memory.touches.some((touch) => touch.kernel === kernel && meetsOthers(touch, memory)),
+      ),
+  };
+}
+
+/** A kernel on the places of its views. */
+function moved(kernel: Kernel, number: number, places: Places): TiledKernel[] {
+  const waits = places.waits(number);
+  const read = (view: View): View => places.read(view, number);
+  const write = (view: View): readonly View[] => places.write(view, number);
+  const out = (view: View): View => write(view)[0]!;
+  switch (kernel.kind) {
+    case "chain": {
+      const loads = kernel.loads.map(read);
+      const stores = kernel.stores.flatMap((store) => write(store.to).map((to) => ({ ...store, to })));
+      return [{ kernel: { ...kernel, loads, stores }, waits }];
     }
-  });
-  return { tiles, first, body, last };
+    case "fill": {
+      const { value, label, out: to } = kernel;
+      const code = [{ op: "constant", value } as const];
+      const stores = write(to).map((view) => ({ value: 0, to: view, flush: false }));
+      return [{ kernel: { kind: "chain", label, rows: to.rows, columns: to.columns, loads: [], code, stores }, waits }];
+    }
+    case "product": {
+      const a = read(kernel.a);
+      const made = { ...kernel, out: out(kernel.out) };
+      if (tileNumber(a) !== undefined) return [{ kernel: { ...made, a }, waits }];
+      const copy = places.fresh(a.columns);
+      return [
+        { kernel: moveChain(a, copy, kernel.label) as Kernel & Chain, waits },
+        { kernel: { ...made, a: copy }, waits },
+      ];
+    }
+    case "reduce":
+    case "softmax":
+      return [{ kernel: { ...kernel, input: read(kernel.input), out: out(kernel.out) }, waits }];
+    case "gather":
+      return [{ kernel: { ...kernel, out: out(kernel.out) }, waits }];
+    default:
+      throw new Error(`${kernel.label}: a ${kernel.kind} is not done by rows`);
+  }
 }
 
 /** The columns of a tile, and the matrix that it begins with, where it does not begin empty. */
@@ -178,7 +215,7 @@ function mirrored(memory: Written, loop: Loop): Plan | undefined {
   for (let width = -1; width !== to - from; ) {
     width = to - from;
     for (const write of writes)
-      if (meet(write, { from, to, slot: 0 })) [from, to] = [Math.min(from, write.from), Math.max(to, write.to)];
+      if (meet(write, { from, to })) [from, to] = [Math.min(from, write.from), Math.max(to, write.to)];
   }
   return { from, to, start: reads.find(({ origin }) => origin === "the step before")?.touch.slot };
 }

@@ -31,6 +31,7 @@ export function planWholeLoop(
   buffers: readonly Buffer[],
   planning: Planning,
 ): readonly Dispatch[] | string {
+  if (loop.steps === 1) return "it is a single step";
   const local = rowLocal(loop, buffers);
   if (typeof local === "string") return local;
   const plan = tiled(loop, local);

@@ -147,6 +147,14 @@ function tileSource(source: Source, { tiles }: TiledLoop): Source {
   };
 }
 
+/** The place of an element in one of a workgroup's rows, by the row's number there: in a tile as short as it gets. */
+const placeIn =
+  (view: View, matrix: Matrix) =>
+  (row: number, column: string): string =>
+    tileNumber(view) === undefined
+      ? matrix.at(`(firstRow + ${row}u)`, column)
+      : `${view.offset + row * view.stride}u + ${column}`;
+
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** A product of few rows: each weight is loaded once, by neighbours side by side, for all rows. */
@@ -157,6 +165,7 @@ function productText(source: Source, product: Product, count: string, shape: Loo
   const { across, parts } = sharingOf(product, size);
   const perPart = Math.ceil(k / parts);
   const [A, B, to] = [source.matrix(a), source.matrix(b), source.matrix(out)];
+  const [inA, inOut] = [placeIn(a, A), placeIn(out, to)];
   const rows = range(perGroup);
   const columns = range(COLUMNS);
   const each = (text: (r: number, j: number) => string): string =>
@@ -164,7 +173,7 @@ function productText(source: Source, product: Product, count: string, shape: Loo
   const depth = (d: string): string =>
     [
       ...columns.map((j) => `let b${j} = ${B.load(B.at(d, `n${j}`))};`),
-      ...rows.map((r) => `let a${r} = ${A.load(A.at(`(firstRow + ${r}u)`, d))};`),
+      ...rows.map((r) => `let a${r} = ${A.load(inA(r, d))};`),
       each((r, j) => `s${r}_${j} += a${r} * b${j};`),
     ].join(" ");
   const loop =
@@ -175,7 +184,7 @@ function productText(source: Source, product: Product, count: string, shape: Loo
         .join("\n      ")}
     }`
       : "";
-  const place = (r: number, j: number): string => to.at(`(firstRow + ${r}u)`, `(x + ${j * across}u)`);
+  const place = (r: number, j: number): string => inOut(r, `(x + ${j * across}u)`);
   const stored = each((r, j) => {
     const value = accumulate ? `${to.load(place(r, j))} + s${r}_${j}` : `s${r}_${j}`;
     return `if (firstRow + ${r}u < ${count} && x + ${j * across}u < ${n}u) { ${to.store(place(r, j), value)} }`;

@@ -70,8 +70,8 @@ fn main(
     let end = min(part * 7u + 7u, 7u);
     var d = part * 7u;
     
-    for (; d < end; d++) { let b0 = temporaries[at1 + d * p[own + 1u].w + n0]; let b1 = temporaries[at1 + d * p[own + 1u].w + n1]; let a0 = tile1[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + d]; s0_0 += a0 * b0; s0_1 += a0 * b1; }
-    if (part == 0u) { if (firstRow + 0u < p[own + 0u].x && x + 0u < 7u) { tile0[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 0u)] = s0_0; } if (firstRow + 0u < p[own + 0u].x && x + 4u < 7u) { tile0[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 4u)] = s0_1; } } }
+    for (; d < end; d++) { let b0 = temporaries[at1 + d * p[own + 1u].w + n0]; let b1 = temporaries[at1 + d * p[own + 1u].w + n1]; let a0 = tile1[0u + d]; s0_0 += a0 * b0; s0_1 += a0 * b1; }
+    if (part == 0u) { if (firstRow + 0u < p[own + 0u].x && x + 0u < 7u) { tile0[0u + (x + 0u)] = s0_0; } if (firstRow + 0u < p[own + 0u].x && x + 4u < 7u) { tile0[0u + (x + 4u)] = s0_1; } } }
     workgroupBarrier();
     // chain
     { for (var e = lane; e < 7u; e += 64u) {
@@ -170,8 +170,8 @@ fn main(
     let end = min(part * 7u + 7u, 7u);
     var d = part * 7u;
     
-    for (; d < end; d++) { let b0 = variables[at4 + d * p[own + 4u].y + n0]; let b1 = variables[at4 + d * p[own + 4u].y + n1]; let a0 = tile0[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + d]; s0_0 += a0 * b0; s0_1 += a0 * b1; }
-    if (part == 0u) { if (firstRow + 0u < p[own + 0u].x && x + 0u < 7u) { tile1[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 0u)] = s0_0; } if (firstRow + 0u < p[own + 0u].x && x + 4u < 7u) { tile1[(0u - firstRow * 7u) + (firstRow + 0u) * 7u + (x + 4u)] = s0_1; } } }
+    for (; d < end; d++) { let b0 = variables[at4 + d * p[own + 4u].y + n0]; let b1 = variables[at4 + d * p[own + 4u].y + n1]; let a0 = tile0[0u + d]; s0_0 += a0 * b0; s0_1 += a0 * b1; }
+    if (part == 0u) { if (firstRow + 0u < p[own + 0u].x && x + 0u < 7u) { tile1[0u + (x + 0u)] = s0_0; } if (firstRow + 0u < p[own + 0u].x && x + 4u < 7u) { tile1[0u + (x + 4u)] = s0_1; } } }
     workgroupBarrier();
     if (step + 1u == p[own + 6u].x) {
     { for (var e = lane; e < 7u; e += 64u) {
