@@ -21,11 +21,13 @@ function onDemand(name: Backend["name"], precision: Backend["precision"], load: 
   };
 }
 
-const reference = /* @__PURE__ */ onDemand("reference", "float64", async () =>
-  (await import("./reference/index.js")).reference(),
+const reference = /* @__PURE__ */ onDemand("reference", "float64", () =>
+  import("./reference/index.js").then((module) => module.reference()),
 );
 /** Its sessions share a device. */
-const webgpu = /* @__PURE__ */ onDemand("webgpu", "float32", async () => (await import("./webgpu/index.js")).webgpu());
+const webgpu = /* @__PURE__ */ onDemand("webgpu", "float32", () =>
+  import("./webgpu/index.js").then((module) => module.webgpu()),
+);
 
 /**
  * The backend of this name. "auto": wasm where WebAssembly has SIMD, else the slow reference, which is always one thread.

@@ -6,10 +6,11 @@ import { lower, type ProgramOptions } from "../../program/lower.js";
 import { kernelsOf, type Program, type Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session } from "../contract.js";
 import { turn } from "../turn.js";
+import { type Code, toBytes } from "./assembler/encoding.js";
 import { createHeap, type Heap } from "./heap.js";
 import type { Team } from "./kernels/emission.js";
 import { usesRare } from "./kernels/pointwise.js";
-import { type CompiledModule, emitProgram } from "./module.js";
+import { type EmittedModule, emitProgram } from "./module.js";
 import type { Part } from "./threads/crew.js";
 import { createLocalStore, type Store } from "./threads/store.js";
 import { CONTROL_BYTES, CREW_BYTES, disposed, wantsShared } from "./threads/thread.js";
@@ -18,12 +19,14 @@ const BYTES = 4;
 /** What the alignment of a buffer may add to its bytes. */
 const SLACK = 64;
 
-/** Loaded when it is used: many pages have one thread, and few functions. */
+/** Loaded when it is used: many pages have one thread, few functions, and no programs but those that `lower` makes. */
 const onDemand = {
   remote: () => import("./threads/remote.js"),
   crew: () => import("./threads/crew.js"),
   sharing: () => import("./threads/sharing.js"),
   rare: () => import("./kernels/rare.js"),
+  bounds: () => import("./bounds.js"),
+  clock: () => import("./clock.js"),
 };
 
 /** Makes a module of its bytes. */
@@ -53,14 +56,13 @@ export interface WasmSession extends Session {
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 const MODULES_KEPT = 32;
 
-async function compileOnce(emitted: CompiledModule, compile: CompileModule): Promise<WebAssembly.Module> {
-  const key = emitted.code;
-  const known = compiled.get(key);
+async function compileOnce(code: Code, compile: CompileModule): Promise<WebAssembly.Module> {
+  const known = compiled.get(code);
   if (known) return known;
-  const module = (async () => compile(emitted.bytes))();
+  const module = (async () => compile(toBytes(code)))();
   if (compiled.size >= MODULES_KEPT) compiled.delete(compiled.keys().next().value!);
-  compiled.set(key, module);
-  module.catch(() => compiled.delete(key));
+  compiled.set(code, module);
+  module.catch(() => compiled.delete(code));
   return module;
 }
 
@@ -86,7 +88,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   const arenas: Arena[] = [];
   const totals = { variables: 0, temporaries: 0, code: 0 };
   // Loaded when it is used.
-  const clock = options.profile ? (await import("./clock.js")).createClock() : undefined;
+  const clock = options.profile ? (await onDemand.clock()).createClock() : undefined;
   const order = createOrder();
 
   const alive = (): Heap => {
@@ -133,7 +135,10 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   const programsOf = async (
     source: Program | ProgramOptions,
   ): Promise<{ readonly programs: readonly Program[]; readonly team?: Team }> => {
-    if ("compute" in source) return { programs: [source] };
+    if ("compute" in source) {
+      (await onDemand.bounds()).checkBounds(source);
+      return { programs: [source] };
+    }
     if (threads > 1) {
       const { sharedByRows, teamOf } = await onDemand.sharing();
       const programs = sharedByRows(source, threads, options.shareFrom);
@@ -151,43 +156,43 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     const name = `the program "${program.name}"`;
     checkPlan(programs, name);
     for (const { variable } of program.buffers) if (variable) addressOf(variable);
-    const modules = new Map<Program, CompiledModule>();
+    const modules = new Map<Program, EmittedModule & { readonly module: WebAssembly.Module }>();
     for (const shard of new Set(programs)) {
       const emitted = emitProgram({
+        ...options,
         program: shard,
-        relaxed: options.relaxed,
-        revectorized: options.revectorized,
         shared,
         team,
         rare,
-        profile: options.profile,
         constantAddress,
-        variableAddress: (id) => addressOf(shard.buffers.find((buffer) => buffer.id === id)!.variable!),
+        variableAddress: addressOf,
       });
-      modules.set(shard, emitted);
+      totals.code += emitted.code.length;
       await turn();
+      modules.set(shard, {
+        ...emitted,
+        module: await compileOnce(emitted.code, options.compile ?? WebAssembly.compile),
+      });
     }
     const emitted = programs.map((shard) => modules.get(shard)!);
-    const { common, partials } = emitted[0]!.memory;
+    const { labels, memory } = emitted[0]!;
+    const exchanged = memory.common + memory.partials * programs.length;
     const arena = arenaOf(
-      emitted.reduce((sum, module) => sum + module.memory.arena, common + partials * programs.length),
+      emitted.reduce((sum, each) => sum + each.memory.arena, exchanged),
       name,
     );
-    for (const shard of programs) totals.temporaries += shard.plan.size * BYTES;
-    const compiled = new Map<Program, WebAssembly.Module>();
-    for (const [shard, module] of modules) {
-      totals.code += module.code.length;
-      compiled.set(shard, await compileOnce(module, options.compile ?? WebAssembly.compile));
-    }
-    let place = arena.address + common + partials * programs.length;
+    const common = arena.address;
+    let place = common + exchanged;
     let firstRow = 0;
-    const parts = programs.map((shard, worker): Part => {
-      const parameters = { worker, firstRow, arena: place, common: arena.address, partials: arena.address + common };
-      place += emitted[worker]!.memory.arena;
-      firstRow += shard.shard?.rows ?? 0;
-      return { module: compiled.get(shard)!, parameters };
+    const parts = programs.map(({ plan, shard }, worker): Part => {
+      const { module, memory: own } = emitted[worker]!;
+      const parameters = { worker, firstRow, arena: place, common, partials: common + memory.common };
+      totals.temporaries += plan.size * BYTES;
+      place += own.arena;
+      firstRow += shard?.rows ?? 0;
+      return { module, parameters };
     });
-    const number = await order.next(() => crew.load(parts, clock?.marker(emitted[0]!.labels)));
+    const number = await order.next(() => crew.load(parts, clock?.marker(labels)));
     let last: RunResult = "done";
     let pending: Promise<RunResult> | undefined;
     const ended = (code: number): RunResult => {

@@ -3,6 +3,7 @@
  * `npx tsx test/backend/wasm/bench.ts [--revectorize] [part of a name …]`. One core.
  */
 
+import { toBytes } from "../../../src/backend/wasm/assembler/encoding.js";
 import { i32, v128 } from "../../../src/backend/wasm/assembler/instructions.js";
 import { compileOptimized, enableRelaxedSimd, enableRevectorize } from "../../../src/backend/wasm/flags-node.js";
 import * as rare from "../../../src/backend/wasm/kernels/rare.js";
@@ -125,7 +126,7 @@ export function prepare(sizes: readonly number[], statements: readonly Statement
     commit: [],
     plan: { offsets: new Map(), size: 0 },
   };
-  const { bytes, memory: wanted } = emitProgram({
+  const { code, memory: wanted } = emitProgram({
     program,
     relaxed: true,
     revectorized,
@@ -135,7 +136,7 @@ export function prepare(sizes: readonly number[], statements: readonly Statement
       if (!constants.has(bits)) constants.set(bits, 64 + 4 * constants.size);
       return constants.get(bits)!;
     },
-    variableAddress: (id) => addresses[id]!,
+    variableAddress: ({ name }) => addresses[Number(name.slice(1))]!,
   });
   const arena = allocate(wanted.arena);
   memory.grow(Math.ceil(top / 65536));
@@ -144,7 +145,7 @@ export function prepare(sizes: readonly number[], statements: readonly Statement
     const numbers = new Float32Array(memory.buffer, address, sizes[id]);
     for (let i = 0; i < numbers.length; i++) numbers[i] = Math.sin(i * 1.7 + id) * 0.1;
   });
-  const instance = new WebAssembly.Instance(compileOptimized(bytes), { host: { memory } });
+  const instance = new WebAssembly.Instance(compileOptimized(toBytes(code)), { host: { memory } });
   const run = instance.exports.run as (...parameters: number[]) => void;
   return () => run(0, 0, arena, 0, 0);
 }

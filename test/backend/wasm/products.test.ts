@@ -152,6 +152,8 @@ for (const { name: engine, wasm } of engines) {
       for (const size of [
         { m: 9, n: 9, k: 9 },
         { m: 9, n: 2, k: 17, transposeA: true },
+        { m: 9, n: 1, k: 17, transposeA: true },
+        { m: 3, n: 2, k: 5, transposeB: true },
       ]) {
         const bench = workbench();
         const inLoop = Array.from({ length: 3 }, () => kernel(product(bench, size, 1, 4)));

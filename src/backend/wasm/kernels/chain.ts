@@ -6,7 +6,7 @@
  * four gates of an LSTM cost one address.
  */
 import { kept } from "../../../graph/maps.js";
-import type { Chain, View } from "../../../program/program.js";
+import type { Chain, Kernel, View } from "../../../program/program.js";
 import type { FunctionBuilder } from "../assembler/assembler.js";
 import { f32x4, type I32, i32, i32x4, plus, type V128, v128 } from "../assembler/instructions.js";
 import {
@@ -88,8 +88,9 @@ function countUses(chain: Chain): number[] {
   return uses;
 }
 
-/** `ranges`: each worker does its part of the elements. */
-export function emitChain(emission: Emission, chain: Chain, label: string, ranges: boolean): Call {
+export function emitChain(emission: Emission, chain: Chain & Pick<Kernel, "by">, label: string): Call {
+  // Each worker does its part of the elements.
+  const ranges = chain.by === "ranges" && emission.team;
   const layout = layoutOf(chain);
   const parameters: (View | Argument)[] = layout.groups.map((group) => group.base);
   if (chain.code.some(isRandom)) {

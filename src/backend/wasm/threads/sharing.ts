@@ -4,6 +4,7 @@ import { lowerShard } from "../../../program/lower-shard.js";
 import type { Program } from "../../../program/program.js";
 import { batchOf } from "../../../program/rewriting/shard.js";
 import { productWork } from "../../../program/work.js";
+import { checkBounds } from "../bounds.js";
 
 export { teamOf } from "../kernels/team.js";
 
@@ -31,7 +32,9 @@ export function sharedByRows(source: ProgramOptions, threads: number, from = WOR
     programs.push(program);
   }
   const work = programs.reduce((sum, program) => sum + productWork(program), 0);
-  return work >= from && exchangeAlike(programs) ? programs : undefined;
+  if (work < from || !exchangeAlike(programs)) return undefined;
+  new Set(programs).forEach(checkBounds);
+  return programs;
 }
 
 /** Workers read one another's buffers by place: those they exchange must lie alike. */

@@ -1,0 +1,85 @@
+/** The functions of all kernels, one for each shape. */
+import { kept } from "../../../graph/maps.js";
+import type { Kernel, View } from "../../../program/program.js";
+import { withViews } from "../../../program/views.js";
+import { emitChain } from "./chain.js";
+import type { Argument, Call, Emission } from "./emission.js";
+import { emitFill, emitGather, emitScatter } from "./moves.js";
+import { emitProduct } from "./products/products.js";
+import { emitReduce } from "./reduce.js";
+import { emitCrossEntropy, emitSoftmax } from "./softmax.js";
+
+interface Calls {
+  readonly prepare?: Call;
+  readonly call: Call;
+}
+
+/** `prepared`: what the kernel multiplies with does not change in its loop, and is made ready before it. */
+export type EmitKernel = (kernel: Kernel, prepared: boolean) => Calls;
+
+/** Where a view begins. */
+const placeOf = ({ buffer, offset, step, perRow }: View): string => [buffer, offset, step, perRow].join();
+
+/** Emits kernels that differ in nothing but where their numbers lie only once. */
+export function oncePerShape(emission: Emission): EmitKernel {
+  const emitted = new Map<string, { readonly calls: Calls; readonly places: readonly string[] }>();
+  return (kernel, prepared) => {
+    const views: View[] = [];
+    const firsts = new Map<number, View>();
+    const steps = new Set<number>();
+    const shape = withViews({ ...kernel, label: "" }, (view) => {
+      views.push(view);
+      const first = kept(firsts, view.buffer, () => view);
+      const buffer = [...firsts.values()].indexOf(first);
+      steps.add(view.step);
+      const [offset, step] = [view.offset - first.offset, [...steps].indexOf(view.step)];
+      return { ...view, buffer, offset, step, type: emission.typeOf(view) };
+    });
+    // JSON knows neither −0 nor infinities.
+    const key = JSON.stringify([shape, prepared], (_, value) =>
+      typeof value === "number" && !(value && Number.isFinite(value)) ? `${value} ${1 / value}` : value,
+    );
+    const known = emitted.get(key);
+    if (!known) {
+      const calls = emitKernel(emission, kernel, prepared);
+      emitted.set(key, { calls, places: views.map(placeOf) });
+      return calls;
+    }
+    const moved = new Map<unknown, Argument>();
+    const again = ({ target, parameters }: Call): Call => ({
+      target,
+      parameters: parameters.map((parameter) => {
+        if ("view" in parameter) return { ...parameter, view: views[known.places.indexOf(placeOf(parameter.view))]! };
+        if (parameter.kind !== "scratch") return parameter;
+        const { lifetime, bytes } = parameter.scratch;
+        return kept(moved, parameter.scratch, () => ({ ...parameter, scratch: emission.scratch(bytes, lifetime) }));
+      }),
+    });
+    const { prepare, call } = known.calls;
+    return { call: again(call), ...(prepare && { prepare: again(prepare) }) };
+  };
+}
+
+const emitters: {
+  readonly [Kind in Exclude<Kernel["kind"], "product" | "barrier">]: (
+    emission: Emission,
+    kernel: Extract<Kernel, { kind: Kind }>,
+    label: string,
+  ) => Call;
+} = {
+  chain: emitChain,
+  reduce: emitReduce,
+  softmax: emitSoftmax,
+  crossEntropy: emitCrossEntropy,
+  gather: emitGather,
+  scatter: emitScatter,
+  fill: emitFill,
+  transpose: (emission, kernel, label) => emission.rare!.emitTranspose(emission, kernel, label),
+  allReduce: (emission, kernel, label) => emission.team!.allReduce(emission, kernel, label),
+};
+
+function emitKernel(emission: Emission, kernel: Kernel, prepared: boolean): Calls {
+  if (kernel.kind === "product") return emitProduct(emission, kernel, kernel.label, prepared);
+  if (kernel.kind === "barrier") throw new Error("a barrier is no kernel of its own");
+  return { call: emitters[kernel.kind](emission, kernel as never, kernel.label) };
+}
