@@ -2,7 +2,7 @@
 import { median } from "./measure.js";
 import type { BenchBackend } from "./options.js";
 import { createSubject } from "./subject.js";
-import { workByLabel } from "./work.js";
+import { workByLabel, workByLoop } from "./work.js";
 import type { Workload } from "./workloads.js";
 
 export interface ProfiledKernel {
@@ -41,7 +41,8 @@ export async function profile(workload: Workload, { backend, seconds, peak }: Pr
   const times = await subject.measure(seconds / 2);
   const pieces = times.length * subject.together;
   const runs = workload.kind === "sample" ? workload.characters : 1;
-  const work = workByLabel(subject.programs.at(-1)!);
+  const program = subject.programs.at(-1)!;
+  const work = new Map([...workByLoop(program), ...workByLabel(program)]);
   const kernels = subject.profile().map(({ label, calls, milliseconds }): ProfiledKernel => {
     const known = before.get(label);
     const each = (milliseconds - (known?.milliseconds ?? 0)) / pieces;

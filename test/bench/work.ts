@@ -26,3 +26,9 @@ export function workByLabel(program: Program): Map<string, number> {
   }
   return work;
 }
+
+/** As `workByLabel`, of whole loops by their names. */
+export function workByLoop(program: Program): Map<string, number> {
+  const loops = program.compute.flatMap((statement) => (statement.kind === "loop" ? [statement] : []));
+  return new Map(loops.map((loop) => [loop.name, productWork({ ...program, compute: [loop], commit: [] })]));
+}
