@@ -1,5 +1,6 @@
 /** Loops carried out whole and step by step, against the reference. */
 import { afterAll, describe, expect, it } from "vitest";
+import type { Backend } from "../../../src/backend/contract.js";
 import { evaluate } from "../../../src/backend/evaluate.js";
 import { reference } from "../../../src/backend/reference/index.js";
 import type { Plan } from "../../../src/backend/webgpu/dispatch.js";
@@ -10,6 +11,7 @@ import { lstm } from "../../../src/cells/lstm.js";
 import { rnn } from "../../../src/cells/rnn.js";
 import * as language from "../../../src/graph/language.js";
 import type { Variable } from "../../../src/graph/variable.js";
+import { adam, createTrainer, crossEntropy, readText, textBatches, textModel } from "../../../src/index.js";
 import type { Kernel, View } from "../../../src/program/program.js";
 import { createBench, kernel, loop } from "./bench.js";
 import { nullDevice, testDevice } from "./driver.js";
@@ -106,6 +108,34 @@ describe("a loop of", () => {
 });
 
 const elementwise = { rows: 0, columns: 0 };
+
+describe.runIf(whole)("a window recomputed in segments", () => {
+  const text = readText("time flows back and on. ".repeat(30), { validation: 0 });
+
+  async function losses(backend: Backend): Promise<number[]> {
+    const model = textModel({ vocabularySize: text.vocabulary.size, cell: "lstm", hidden: 9, layers: 2, dropout: 0.2 });
+    const trainer = await createTrainer(model, {
+      loss: crossEntropy(),
+      optimizer: adam({ learningRate: 0.01 }),
+      bptt: { window: 11, recompute: 4 },
+      batch: 3,
+      backend,
+    });
+    const found: number[] = [];
+    for await (const { loss, gradientNorm } of trainer.fit(textBatches(text), { steps: 4 }))
+      found.push(loss, gradientNorm);
+    trainer.dispose();
+    return found;
+  }
+
+  it("agrees", async () => {
+    const expected = await losses(reference());
+    for (const [way, backend] of both)
+      (await losses(backend)).forEach((loss, i) => {
+        expect(Math.abs(loss - expected[i]!), way).toBeLessThan(1e-5 * expected[i]!);
+      });
+  });
+});
 
 /** One dispatch, whose invocations wait for what others write to memory. */
 function expectOrdered(plan: Plan): void {
