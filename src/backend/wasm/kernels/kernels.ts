@@ -27,18 +27,20 @@ export function oncePerShape(emission: Emission): EmitKernel {
     const views: View[] = [];
     const firsts = new Map<number, View>();
     const steps = new Set<number>();
-    const shape = withViews({ ...kernel, label: "" }, (view) => {
+    const shape = withViews(kernel, (view) => {
       views.push(view);
-      const first = kept(firsts, view.buffer, () => view);
-      const buffer = [...firsts.values()].indexOf(first);
-      steps.add(view.step);
-      const [offset, step] = [view.offset - first.offset, [...steps].indexOf(view.step)];
-      return { ...view, buffer, offset, step, type: emission.typeOf(view) };
+      const { buffer, offset, rows, columns, stride, step, perRow } = view;
+      const first = kept(firsts, buffer, () => view);
+      steps.add(step);
+      const [number, moves] = [[...firsts.values()].indexOf(first), [...steps].indexOf(step)];
+      const type = emission.typeOf(view);
+      return [number, offset - first.offset, rows, columns, stride, moves, perRow, type].join(" ") as never;
     });
     // JSON knows neither −0 nor infinities.
-    const key = JSON.stringify([shape, prepared], (_, value) =>
-      typeof value === "number" && !(value && Number.isFinite(value)) ? `${value} ${1 / value}` : value,
+    const numbers = (kernel.kind === "chain" ? kernel.code : [kernel]).map((each) =>
+      "value" in each ? [each.value, 1 / each.value] : "",
     );
+    const key = JSON.stringify({ ...shape, label: prepared }) + numbers;
     const known = emitted.get(key);
     if (!known) {
       const calls = emitKernel(emission, kernel, prepared);
