@@ -8,6 +8,7 @@ import {
   type Buffer,
   type Chain,
   type Kernel,
+  kernelsIn,
   type Product,
   reads,
   type Statement,
@@ -115,8 +116,6 @@ function isSum(statement: Statement): statement is ChainStatement {
 }
 
 const both = (kernel: Kernel): readonly View[] => [...reads(kernel), ...writes(kernel)];
-const kernelsIn = (statement: Statement): readonly Kernel[] =>
-  statement.kind === "loop" ? statement.body : [statement];
 const touchesAny = (statement: Statement, view: View, views: typeof reads): boolean =>
   kernelsIn(statement).some((kernel) =>
     views(kernel).some((other) => (statement.kind === "loop" ? other.buffer === view.buffer : overlap(other, view))),

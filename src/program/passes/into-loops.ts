@@ -9,6 +9,7 @@ import {
   type Buffer,
   type Gather,
   type Kernel,
+  kernelsIn,
   type Loop,
   type Reduce,
   reads,
@@ -38,8 +39,6 @@ export function intoLoops(
   return result;
 }
 
-const kernelsIn = (statement: Statement): readonly Kernel[] =>
-  statement.kind === "loop" ? statement.body : [statement];
 const touches = (statement: Statement, buffer: number): boolean =>
   kernelsIn(statement).some((kernel) => [...reads(kernel), ...writes(kernel)].some((view) => view.buffer === buffer));
 const writesTo = (statement: Statement, buffer: number): boolean =>

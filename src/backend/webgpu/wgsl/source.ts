@@ -13,13 +13,15 @@ import { functionsFor } from "./functions.js";
 export type Space = "variables" | "temporaries" | "indices" | "halves";
 
 /** The number of each space's binding, and what it holds. */
-const bindingOf = { variables: 0, temporaries: 1, indices: 2, halves: 5 } as const satisfies Record<Space, number>;
+export const bindingOf = { variables: 0, temporaries: 1, indices: 2, halves: 5 } as const satisfies Record<
+  Space,
+  number
+>;
 const elementOf = { variables: "f32", temporaries: "f32", indices: "i32", halves: "f16" } as const satisfies Record<
   Space,
   string
 >;
 export const spaces = Object.keys(bindingOf) as readonly Space[];
-export { bindingOf };
 
 export interface Place {
   readonly space: Space;
