@@ -2,11 +2,11 @@
 import type { Executable, HostArray, Session } from "../backend/contract.js";
 import { UserError } from "../errors.js";
 import { kept } from "../graph/maps.js";
-import { columnsOf, type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
+import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
 import type { ElementType } from "../graph/variable.js";
 import { hoist } from "../program/hoist.js";
 import { lower, type ProgramOptions } from "../program/lower.js";
-import { canDraw, createDrawings, type Drawings, LEAST_SHARE, MOST_DRAWS, type SamplingOptions } from "./drawing.js";
+import { canDraw, createDrawings, type Drawings, type From, MOST_DRAWS, type SamplingOptions } from "./drawing.js";
 import type { Network } from "./network.js";
 import { predictionStep } from "./prediction.js";
 import type { TrainerVariables } from "./update.js";
@@ -134,36 +134,31 @@ export async function createPredictorOn(
       carryOn();
       return readNow(step.output, out);
     });
-  const classes = columnsOf(step.output.shape);
   const drawings = canDraw(step.input, step.output.shape) ? createDrawings(step) : undefined;
-  type From = Parameters<Drawings["program"]>[0];
   const readiedDrawings = new Map<From, ReturnType<typeof readied>>();
-  const draw: Drawing["draw"] = async (id, uniforms, { temperature = 1, topK = classes, topP = 1 } = {}) => {
-    const drawn = drawings!;
-    const from: From = temperature === 0 || (topK >= classes && topP === 1) ? "all" : "likeliest";
-    const due = await kept(readiedDrawings, from, () => readied(drawn.program(from)));
+  const drawWith = async ({ drawn, settings, how, program }: Drawings, ...given: Parameters<Drawing["draw"]>) => {
+    const [id, uniforms, options = {}] = given;
+    const { from, settings: settingsOf } = how(options);
+    const due = await kept(readiedDrawings, from, () => readied(program(from)));
     feed([id]);
-    session.write(drawn.temperature, [temperature]);
-    session.write(drawn.uniforms, uniforms);
-    session.write(drawn.position, [0]);
-    if (from === "likeliest") session.write(drawn.limits, [Math.min(topK, classes), Math.max(topP, LEAST_SHARE)]);
     let latest: Executable | undefined;
-    for (let i = 0; i < uniforms.length; i++) {
+    for (let turn = 0; turn < uniforms.length; turn++) {
+      session.write(settings, settingsOf(uniforms[turn]!, turn));
       for (const each of due()) {
         each.run();
         latest = each;
       }
-      if (i === 0) carryOn();
+      if (turn === 0) carryOn();
     }
-    const read = await session.read(drawn.drawn);
+    const classes = await session.read(drawn);
     // A refused run leaves everything as it is, so that all later ones are refused too.
     if ((await latest?.settled()) === "refused")
       throw new UserError("Nothing can be drawn: the logits are not finite.");
-    return read.subarray(0, uniforms.length);
+    return classes.subarray(0, uniforms.length);
   };
   return {
     outputShape: step.output.shape,
-    ...(drawings ? { drawing: { most: MOST_DRAWS, draw } } : {}),
+    ...(drawings ? { drawing: { most: MOST_DRAWS, draw: (...given) => drawWith(drawings, ...given) } } : {}),
     runNow,
     async run(inputs, lengths) {
       if (runNow) return runNow(inputs, lengths);
