@@ -16,12 +16,14 @@ import {
   current,
   equal,
   exp,
+  floor,
   less,
   lessEqual,
   matmul,
   maxColumns,
   reshape,
   select,
+  slice,
   split,
   sumAll,
   sumRows,
@@ -39,6 +41,8 @@ export const MOST_DRAWS = 64;
 const MOST_CLASSES = 512;
 /** Of so few classes the likeliest has a greater share: no smaller top-p says anything else, and in 32 bits it might be 0. */
 const LEAST_SHARE = 1e-6;
+/** A power of 2 above all classes: class and rank in one number of 32 bits. */
+const FRACTION = 1024;
 
 export interface SamplingOptions {
   /** Logits are divided by it: below 1 bolder, above 1 wilder, 0 always the likeliest. Default 1. */
@@ -96,9 +100,11 @@ export function createDrawings({ input, program }: PredictionStep): Drawings {
         Tensor,
         Tensor,
       ];
-      const largest = maxColumns(z);
-      const weights = select(greedy, equal(z, largest), exp(z.sub(largest).div(divisor)));
-      const next = from === "all" ? drawnOf(weights, u) : drawnOfLikeliest(z, weights, u, k, p);
+      const below = z.sub(maxColumns(z));
+      const weights = exp(below.div(divisor)).mul(select(greedy, equal(below, 0), 1));
+      const ordered = from === "all" ? notAfter(classes) : notAfterInRank(z);
+      const sums = matmul(weights, ordered);
+      const next = from === "all" ? drawnOf(sums, u) : drawnOfLikeliest(ordered, sums, weights, u, k, p);
       const here = equal(
         constants("turns", [1, MOST_DRAWS], (i) => i),
         turn,
@@ -106,7 +112,8 @@ export function createDrawings({ input, program }: PredictionStep): Drawings {
       return {
         name: `drawing from ${from}`,
         results: [],
-        guards: [sumAll(z)],
+        // A weight that is not finite makes all sums so.
+        guards: [slice(sums, classes - 1, 1)],
         commit: [
           ...(program.commit ?? []),
           { variable: input, tensor: next },
@@ -117,26 +124,31 @@ export function createDrawings({ input, program }: PredictionStep): Drawings {
   };
 }
 
-function drawnOf(weights: Tensor, u: Tensor): Tensor {
-  const sums = matmul(weights, notAfter(columnsOf(weights.shape)));
-  return sumAll(passed(sums, maxColumns(sums), u));
+function drawnOf(sums: Tensor, u: Tensor): Tensor {
+  return sumAll(passed(sums, slice(sums, columnsOf(sums.shape) - 1, 1), u));
 }
 
-function drawnOfLikeliest(z: Tensor, weights: Tensor, u: Tensor, k: Tensor, p: Tensor): Tensor {
-  const classes = columnsOf(z.shape);
-  const column = transpose(z);
-  const upTo = select(notAfter(classes), lessEqual(z, column), less(z, column));
-  const sums = matmul(weights, upTo);
-  const rank = sumRows(upTo, [1, classes]).sub(1);
+function drawnOfLikeliest(ordered: Tensor, sums: Tensor, weights: Tensor, u: Tensor, k: Tensor, p: Tensor): Tensor {
+  const classes = columnsOf(sums.shape);
+  const rank = sumRows(ordered, [1, classes]).sub(1);
   const first = less(rank, k);
   const kept = less(sums.sub(weights), first.mul(p).mul(maxColumns(first.mul(sums))));
-  const count = sumAll(kept.mul(passed(sums, maxColumns(kept.mul(sums)), u)));
-  return sumAll(equal(rank, count).mul(constants("classes", [1, classes], (i) => i)));
+  const left = select(passed(sums, maxColumns(kept.mul(sums)), u), 0, kept);
+  // The first in rank has the largest V − rank; its class is the fraction.
+  const fractions = constants("classes", [1, classes], (i) => i / FRACTION);
+  const found = maxColumns(left.mul(fractions.add(classes).sub(rank)));
+  return found.sub(floor(found)).mul(FRACTION);
 }
 
 /** 1 for the classes that come before the one drawn. What reaches the whole never does, though u be rounded to 1. */
 const passed = (sums: Tensor, whole: Tensor, u: Tensor): Tensor =>
   lessEqual(sums, select(less(sums, whole), u, -1).mul(whole));
+
+/** [V, V]: 1 in row j, column i, where j = i or is likelier. A row times it is the row's sums from the likeliest on. */
+const notAfterInRank = (z: Tensor): Tensor => {
+  const column = transpose(z);
+  return select(notAfter(columnsOf(z.shape)), lessEqual(z, column), less(z, column));
+};
 
 /** [V, V]: 1 in row j, column i, for j ≤ i. A row times it is the row's running sums. */
 const notAfter = (classes: number): Tensor =>
