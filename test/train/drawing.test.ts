@@ -126,6 +126,21 @@ describe.each(backends.map((backend) => ({ name: backend().name, backend })))("o
     dispose();
   });
 
+  it("draws nothing from logits that are not finite, but minus infinity is no share", async () => {
+    for (const odd of [Number.NaN, Number.POSITIVE_INFINITY])
+      for (const how of [{}, { temperature: 0 }, { topK: 2 }]) {
+        const row = [1, 2, odd, 0];
+        const { draw, dispose } = await modelOf(Array(4).fill(row), backend());
+        await expect(draw(0, [0.5, 0.5], how)).rejects.toThrow("the logits are not finite");
+        dispose();
+      }
+    const table = Array(4).fill([1, Number.NEGATIVE_INFINITY, 2, 1]);
+    const { draw, dispose } = await modelOf(table, backend());
+    for (const how of [{}, { temperature: 0 }, { topK: 3 }])
+      expect([...(await draw(0, [0.1, 0.5, 0.99], how))]).toEqual(sampled(table, 0, [0.1, 0.5, 0.99], how));
+    dispose();
+  });
+
   it("writes, in blocks, the text that is written one by one", async () => {
     const vocabulary = createVocabulary("abcdefghijklmnopqrstuvwxyz .,\n");
     const model = textModel({ vocabularySize: vocabulary.size, cell: "gru", hidden: 12, layers: 2, embedding: 5 });
