@@ -12,7 +12,7 @@ export interface Line {
 }
 
 export interface Display {
-  /** One update. `json`: what stands on its line with --json. */
+  /** One update, or the latest of several. `json`: what stands on its line with --json. */
   report(line: Line, json: object): void;
   /** A sentence for a person; with --json there is none. */
   say(text: string): void;
@@ -50,9 +50,11 @@ function jsonLines(): Display {
 function plainLines({ from, total, unit, showLoss = showNumber }: DisplayOptions): Display {
   const every = Math.max(1, Math.min(100, Math.ceil((total - from) / PLAIN_LINES)));
   let last = 0;
+  let before = from;
   return {
     report({ step, loss, validationLoss, gradientNorm, speed }) {
-      const due = step % every === 0 || step === from + 1 || step === total;
+      const due = before === from || Math.floor(step / every) > Math.floor(before / every) || step === total;
+      before = step;
       if (!due && validationLoss === undefined && performance.now() - last < LONGEST_SILENCE_MS) return;
       last = performance.now();
       const validation = validationLoss === undefined ? "" : `  validation ${showLoss(validationLoss)}`;

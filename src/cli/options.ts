@@ -58,4 +58,14 @@ export const v8FlagsOption = (): Option =>
     "leave V8's flags alone: on Node 20 and 21 relaxed SIMD hides behind one, and without it a step takes nearly twice as long",
   );
 
+export const reportEveryOption = (): Option =>
+  new Option(
+    "--report-every <n>",
+    "updates between two reports; what is reported is read back, which a graphics processor takes its time for (default: 1, on webgpu 10)",
+  ).argParser(whole(1));
+
+/** Updates between two reports. */
+export const reportEveryOf = (given: { readonly reportEvery?: number }, backend: BackendName): number =>
+  given.reportEvery ?? (backend === "webgpu" ? 10 : 1);
+
 export const jsonOption = (what: string): Option => new Option("--json", `${what}; nothing else goes to stdout`);

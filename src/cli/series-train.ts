@@ -8,7 +8,7 @@ import { trainForecaster } from "../models/forecaster.js";
 import { createDisplay, showCount } from "./display.js";
 import { say } from "./failure.js";
 import { folderFor } from "./folder.js";
-import { jsonOption } from "./options.js";
+import { jsonOption, reportEveryOf, reportEveryOption } from "./options.js";
 import {
   addModelOptions,
   addTableOptions,
@@ -22,6 +22,7 @@ import { stopOnSignals } from "./stop.js";
 interface Options extends TableOptions, ModelOptions {
   readonly out?: string;
   readonly overwrite?: boolean;
+  readonly reportEvery?: number;
   readonly json?: boolean;
 }
 
@@ -37,7 +38,8 @@ export function addSeriesTrain(series: Command): void {
   addModelOptions(addTableOptions(command))
     .option("-o, --out <DIR>", "the run folder (default: runs/ and the names of file and column)")
     .option("--overwrite", "replace a run that is in the folder already")
-    .addOption(jsonOption("one JSON object a line for each update"))
+    .addOption(reportEveryOption())
+    .addOption(jsonOption("one JSON object a line for each report"))
     .addHelpText(
       "after",
       `
@@ -45,8 +47,11 @@ Examples:
   throughtime series train passengers.csv --column Passengers
   throughtime series train sales.csv --column Units --season 7 --horizon 14 --covariate Price --out runs/sales
 
-With --json each update is one line
-  {"phase","step","loss","gradientNorm","learningRate","updatesPerSecond"}`,
+With --json each report is one line
+  {"phase","step","loss","gradientNorm","learningRate","updatesPerSecond"}
+A report comes after each update, or with --report-every n at each n-th step of each of the two trainings and at the end of
+its epochs: step counts all updates, loss is the mean of those since the report before, gradientNorm and learningRate are
+the last one's.`,
     )
     .action((file: string, options: Options) => train(file, options));
 }
@@ -62,17 +67,18 @@ async function train(file: string, options: Options): Promise<void> {
   const stop = stopOnSignals();
   const aborted = new AbortController();
   let display: ReturnType<typeof createDisplay> | undefined;
-  let before = performance.now();
+  let before = { time: performance.now(), step: 0 };
   try {
     const forecaster = await trainForecaster({
       ...series,
       ...forecasterOptions(options),
+      reportEvery: reportEveryOf(options, options.backend),
       signal: aborted.signal,
       onReport({ phase, step, steps, loss, gradientNorm, learningRate }) {
         display ??= begin(file, series.values.length, steps, options);
         const now = performance.now();
-        const updatesPerSecond = 1000 / (now - before);
-        before = now;
+        const updatesPerSecond = (1000 * (step - before.step)) / (now - before.time);
+        before = { time: now, step };
         display.report(
           { step, loss, gradientNorm, speed: updatesPerSecond },
           { phase, step, loss, gradientNorm, learningRate, updatesPerSecond },

@@ -19,7 +19,17 @@ import { type Checkpoint, createTrainer, type Report, type Trainer } from "../tr
 import { createDisplay, type Display, showCount } from "./display.js";
 import { say } from "./failure.js";
 import { folderFor } from "./folder.js";
-import { above, backendOption, jsonOption, share, threadsOption, v8FlagsOption, whole } from "./options.js";
+import {
+  above,
+  backendOption,
+  jsonOption,
+  reportEveryOf,
+  reportEveryOption,
+  share,
+  threadsOption,
+  v8FlagsOption,
+  whole,
+} from "./options.js";
 import { stopOnSignals } from "./stop.js";
 
 /** What makes a run the run it is: given again at a resume it must be the same. */
@@ -46,6 +56,7 @@ interface Options extends Settings {
   readonly epochs?: number;
   readonly resume?: boolean;
   readonly overwrite?: boolean;
+  readonly reportEvery?: number;
   readonly json?: boolean;
   readonly v8Flags: boolean;
 }
@@ -103,7 +114,8 @@ export function addTextTrain(text: Command): void {
     .addOption(threadsOption())
     .option("--resume", "go on with the run in the folder, bit for bit as if it had never stopped")
     .option("--overwrite", "replace a run that is in the folder already")
-    .addOption(jsonOption("one JSON object a line for each update"))
+    .addOption(reportEveryOption())
+    .addOption(jsonOption("one JSON object a line for each report"))
     .addOption(v8FlagsOption())
     .addHelpText(
       "after",
@@ -114,10 +126,12 @@ Examples:
   throughtime text train play.txt --resume --steps 5000     train the same run for longer
   throughtime text train play.txt --json | jq .bitsPerCharacter
 
-With --json each update is one line
+With --json each report is one line
   {"step","loss","validationLoss","bitsPerCharacter","gradientNorm","learningRate","charactersPerSecond"}
 with losses in nats a character, validationLoss where it was computed, and bitsPerCharacter of validationLoss
-where there is one, else of loss. Validation takes place every 100 updates or more, and at the end.`,
+where there is one, else of loss. A report comes after each update, or with --report-every n at each n-th step, where
+validation takes place (every 100 updates or more), and at the end of an epoch and of the run: step counts all updates, loss
+is the mean of those since the report before, gradientNorm and learningRate are the last one's.`,
     )
     .action((file: string, options: Options, command: Command) => train(file, options, command));
 }
@@ -211,12 +225,22 @@ async function train(file: string, given: Options, command: Command): Promise<vo
     if (checkpoint) checkNames(trainer.network.parameters.keys(), checkpoint.parameters, `${dir}/weights.safetensors`);
   };
   const guessing = Math.log(text.vocabulary.size);
-  await run(trainer, text, { end, validateEvery, save, check, display, dir, guessing });
+  await run(trainer, text, {
+    end,
+    validateEvery,
+    reportEvery: reportEveryOf(given, backend),
+    save,
+    check,
+    display,
+    dir,
+    guessing,
+  });
 }
 
 interface RunOptions {
   readonly end: End;
   readonly validateEvery: number;
+  readonly reportEvery: number;
   readonly save: (checkpoint: Checkpoint) => Promise<void>;
   /** Once the model is known: whether the weights that it went on from were its own. */
   readonly check: () => void;
@@ -227,15 +251,17 @@ interface RunOptions {
 }
 
 async function run(trainer: Trainer, text: TextData, options: RunOptions): Promise<void> {
-  const { end, validateEvery, save, check, display, dir, guessing } = options;
+  const { end, validateEvery, reportEvery, save, check, display, dir, guessing } = options;
   const stop = stopOnSignals();
   let saveAt = performance.now() + FIRST_SAVE_MS;
   const from = trainer.progress.step;
   let saved = from;
+  let checked = false;
   try {
-    for await (const report of stop.until(trainer.fit(textBatches(text), { ...end, validateEvery }))) {
+    for await (const report of stop.until(trainer.fit(textBatches(text), { ...end, validateEvery, reportEvery }))) {
       display.report({ ...report, speed: report.elementsPerSecond }, jsonOf(report));
-      if (report.step === from + 1) check();
+      if (!checked) check();
+      checked = true;
       if (report.loss > HOPELESS * guessing)
         throw new UserError(
           `step ${report.step}: the loss is ${report.loss.toPrecision(3)}, where guessing gives ${guessing.toFixed(2)}: ` +

@@ -19,7 +19,8 @@ export interface GenerateOptions extends SamplingOptions {
 
 /**
  * Characters that the model writes after `prompt`, one by one. `predictor` takes one index at a time, [1, 1, 1], carries its state,
- * and gives logits over the vocabulary.
+ * and gives logits over the vocabulary. On a graphics processor 64 are drawn before they are read, of a vocabulary of 512 at most;
+ * of a larger one each is drawn here.
  * @throws UserError on a prompt with characters that the vocabulary has not
  */
 export async function* generate(
@@ -45,10 +46,10 @@ export async function* generate(
   let last = start[start.length - 1]!;
   // Where an answer takes its time, many characters are drawn before one is read.
   const { drawing } = predictor;
-  if (!predictor.runNow && drawing && options.topK === undefined && options.topP === undefined) {
+  if (!predictor.runNow && drawing) {
     for (let written = 0; written < length; ) {
       const uniforms = Float64Array.from({ length: Math.min(drawing.most, length - written) }, rng.uniform);
-      for (last of await drawing.draw(last, uniforms, options.temperature ?? 1)) yield vocabulary.characters[last]!;
+      for (last of await drawing.draw(last, uniforms, options)) yield vocabulary.characters[last]!;
       written += uniforms.length;
     }
     return;

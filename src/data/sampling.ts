@@ -1,17 +1,8 @@
 import { UserError } from "../errors.js";
+import type { SamplingOptions } from "../train/drawing.js";
 import { checkWhole, show } from "./check.js";
 
-export interface SamplingOptions {
-  /** Logits are divided by it: below 1 bolder, above 1 wilder, 0 always the likeliest. Default 1. */
-  readonly temperature?: number;
-  /** Draw from the `topK` likeliest only. Default: all. */
-  readonly topK?: number;
-  /**
-   * Draw from the fewest likeliest whose share reaches `topP`, 0 < topP ≤ 1 (nucleus sampling, Holtzman et al. 2020);
-   * with `topK`, of those K. Default: all.
-   */
-  readonly topP?: number;
-}
+export type { SamplingOptions } from "../train/drawing.js";
 
 /** Draws ids from logits. Holds its own scratch: a draw allocates nothing. */
 export interface Sampler {

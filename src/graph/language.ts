@@ -48,6 +48,8 @@ export const expm1 = (x: Tensor): Tensor => pointwise("expm1", x);
 export const sqrt = (x: Tensor): Tensor => pointwise("sqrt", x);
 export const abs = (x: Tensor): Tensor => pointwise("abs", x);
 export const erf = (x: Tensor): Tensor => pointwise("erf", x);
+/** The largest whole number up to x. Its slope is 0. */
+export const floor = (x: Tensor): Tensor => pointwise("floor", x);
 /** σ(x) = 1 / (1 + e⁻ˣ). */
 export const sigmoid = (x: Tensor): Tensor => pointwise("sigmoid", x);
 export const tanh = (x: Tensor): Tensor => pointwise("tanh", x);

@@ -85,12 +85,14 @@ export interface ForecasterOptions {
   readonly backend?: Backend | BackendName;
   /** Threads that share each batch, for a backend given by name. Default "auto": one for each processor, at most 8. */
   readonly threads?: Threads;
+  /** Updates between two reports, as `fit` takes it. Default 1. */
+  readonly reportEvery?: number;
   readonly onReport?: (report: ForecasterReport) => void;
-  /** Ends training after the current update; the forecaster then has the weights of that moment. */
+  /** Ends training at the next report; the forecaster then has the weights of that moment. */
   readonly signal?: AbortSignal;
 }
 
-/** One update of the weights. */
+/** One update of the weights, or the latest of several. */
 export interface ForecasterReport {
   /** "validation" learns from the earlier rows to see how far the network can be trusted, "training" from all. */
   readonly phase: "validation" | "training";
@@ -98,7 +100,7 @@ export interface ForecasterReport {
   readonly step: number;
   /** Updates in all. */
   readonly steps: number;
-  /** Pinball loss of the batch, in spreads of the smoothing's errors. */
+  /** Pinball loss of the batch, the mean where there were several, in spreads of the smoothing's errors. */
   readonly loss: number;
   readonly gradientNorm: number;
   readonly learningRate: number;
@@ -140,6 +142,7 @@ interface Run {
   readonly seed: number;
   readonly backend: Backend | BackendName | undefined;
   readonly threads: Threads | undefined;
+  readonly reportEvery: number;
   readonly onReport: ((report: ForecasterReport) => void) | undefined;
   readonly signal: AbortSignal | undefined;
 }
@@ -168,6 +171,7 @@ export async function trainForecaster(options: ForecasterData & ForecasterOption
     seed: options.seed ?? 1,
     backend: options.backend,
     threads: options.threads,
+    reportEvery: options.reportEvery ?? 1,
     onReport: options.onReport,
     signal: options.signal,
   };
@@ -284,7 +288,8 @@ async function train(
   end: number,
   { phase, before, steps, total }: { phase: ForecasterReport["phase"]; before: number; steps: number; total: number },
 ): Promise<Trainer> {
-  const { network, learningRate, weightDecay, clipNorm, seed, batch, backend, threads, onReport, signal } = run;
+  const { network, learningRate, weightDecay, clipNorm, seed, batch, backend, threads, reportEvery, onReport, signal } =
+    run;
   const trainer = await createTrainer(forecastNetwork(network), {
     loss: knownQuantile(network.levels, network.members),
     optimizer: weightDecay > 0 ? adamw({ learningRate, weightDecay }) : adam({ learningRate }),
@@ -295,7 +300,7 @@ async function train(
     ...(backend ? { backend } : {}),
     ...(threads ? { threads } : {}),
   });
-  for await (const report of trainer.fit(windowData({ encoder, origins, end }), { steps })) {
+  for await (const report of trainer.fit(windowData({ encoder, origins, end }), { steps, reportEvery })) {
     const { loss, gradientNorm } = report;
     onReport?.({
       phase,

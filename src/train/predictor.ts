@@ -1,11 +1,12 @@
 /** Running a trained model: forward only, with the recurrent state carried from call to call where asked for. */
 import type { Executable, HostArray, Session } from "../backend/contract.js";
 import { UserError } from "../errors.js";
+import { kept } from "../graph/maps.js";
 import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
 import type { ElementType } from "../graph/variable.js";
 import { hoist } from "../program/hoist.js";
 import { lower, type ProgramOptions } from "../program/lower.js";
-import { canDraw, drawingStep, MOST_DRAWS } from "./drawing.js";
+import { canDraw, createDrawings, type Drawings, type From, MOST_DRAWS, type SamplingOptions } from "./drawing.js";
 import type { Network } from "./network.js";
 import { predictionStep } from "./prediction.js";
 import type { TrainerVariables } from "./update.js";
@@ -27,7 +28,7 @@ export interface Predictor {
    * steps of each row.
    */
   run(inputs: ArrayLike<number>, lengths?: ArrayLike<number>): Promise<HostArray>;
-  /** Undefined where the model does not give logits of one class for one index. */
+  /** Undefined where the model does not give logits, of 512 classes at most, for one index. */
   readonly drawing?: Drawing;
   /** As `run`, where the backend can answer at once (processor backends); undefined elsewhere. */
   readonly runNow?: (inputs: ArrayLike<number>, lengths?: ArrayLike<number>) => HostArray;
@@ -45,10 +46,11 @@ export interface Drawing {
   readonly most: number;
   /**
    * Classes drawn one after another from the model's logits, the first after `id`, each the next one's input: one for each of
-   * the `uniforms` (in [0, 1), `most` at most), read back together. At `temperature` 0 the likeliest.
+   * the `uniforms` (in [0, 1), `most` at most), read back together. The same that a `Sampler` draws with these options, up to the
+   * rounding of 32-bit numbers; another value of an option compiles nothing.
    * @throws UserError where the logits are not finite
    */
-  draw(id: number, uniforms: ArrayLike<number>, temperature: number): Promise<HostArray>;
+  draw(id: number, uniforms: ArrayLike<number>, options?: SamplingOptions): Promise<HostArray>;
 }
 
 /** Numbers with their shape, row-major. */
@@ -132,27 +134,23 @@ export async function createPredictorOn(
       carryOn();
       return readNow(step.output, out);
     });
-  let drawing: ReturnType<typeof createDrawing> | undefined;
-  const createDrawing = async () => {
-    const drawn = drawingStep(step);
-    return { step: drawn, due: await readied(drawn.program) };
-  };
-  const draw: Drawing["draw"] = async (id, uniforms, temperature) => {
-    drawing ??= createDrawing();
-    const { step: drawn, due } = await drawing;
+  const drawings = canDraw(step.input, step.output.shape) ? createDrawings(step) : undefined;
+  const readiedDrawings = new Map<From, ReturnType<typeof readied>>();
+  const drawWith = async ({ drawn, settings, how, program }: Drawings, ...given: Parameters<Drawing["draw"]>) => {
+    const [id, uniforms, options = {}] = given;
+    const { from, settings: settingsOf } = how(options);
+    const due = await kept(readiedDrawings, from, () => readied(program(from)));
     feed([id]);
-    session.write(drawn.temperature, [temperature]);
-    session.write(drawn.uniforms, uniforms);
-    session.write(drawn.position, [0]);
     let latest: Executable | undefined;
-    for (let i = 0; i < uniforms.length; i++) {
+    for (let turn = 0; turn < uniforms.length; turn++) {
+      session.write(settings, settingsOf(uniforms[turn]!, turn));
       for (const each of due()) {
         each.run();
         latest = each;
       }
-      if (i === 0) carryOn();
+      if (turn === 0) carryOn();
     }
-    const classes = await session.read(drawn.drawn);
+    const classes = await session.read(drawn);
     // A refused run leaves everything as it is, so that all later ones are refused too.
     if ((await latest?.settled()) === "refused")
       throw new UserError("Nothing can be drawn: the logits are not finite.");
@@ -160,7 +158,7 @@ export async function createPredictorOn(
   };
   return {
     outputShape: step.output.shape,
-    ...(canDraw(step.input, step.output.shape) ? { drawing: { most: MOST_DRAWS, draw } } : {}),
+    ...(drawings ? { drawing: { most: MOST_DRAWS, draw: (...given) => drawWith(drawings, ...given) } } : {}),
     runNow,
     async run(inputs, lengths) {
       if (runNow) return runNow(inputs, lengths);

@@ -14,13 +14,13 @@ test("--help of every command says its options and gives examples", async () => 
   const commands: Record<string, string[]> = {
     "": ["text", "series", "explain", "check"],
     "text train": [
-      ..."out cell hidden layers embedding dropout batch window recompute steps epochs learning-rate clip-norm validation seed backend resume json".split(
+      ..."out cell hidden layers embedding dropout batch window recompute steps epochs learning-rate clip-norm validation seed backend resume report-every json".split(
         " ",
       ),
       "default: 2000",
     ],
     "text sample": ["prompt", "length", "temperature", "top-k", "top-p", "seed"],
-    "series train": ["column", "horizon", "lookback", "season", "out", "json"],
+    "series train": ["column", "horizon", "lookback", "season", "out", "report-every", "json"],
     "series forecast": ["horizon", "known", "json"],
     "series backtest": ["column", "horizon", "folds", "season", "json"],
     explain: ["rnn", "lstm", "gru"],
@@ -56,6 +56,14 @@ test("wrong usage is exit code 2, and names the option and what was given", asyn
     [
       ["text", "train", "x.txt", "--steps", "1", "--epochs", "1"],
       "'--steps <n>' cannot be used with option '--epochs <n>'",
+    ],
+    [
+      ["text", "train", "x.txt", "--report-every", "0"],
+      "'--report-every <n>' argument '0' is invalid. It must be a whole number of at least 1.",
+    ],
+    [
+      ["series", "train", "x.csv", "-c", "y", "--report-every", "often"],
+      "'--report-every <n>' argument 'often' is invalid. It must be a whole number of at least 1.",
     ],
     [["text", "train"], "missing required argument 'FILE'"],
     [

@@ -182,7 +182,7 @@ describe("writing", () => {
   it.each([reference, wasm])("draws nothing from logits that are not finite, on %o", async (backend) => {
     const trainer = await trainerOn(backend());
     const predictor = await trainer.predictor(oneByOne);
-    await predictor.drawing!.draw(0, [0.5], 1);
+    await predictor.drawing!.draw(0, [0.5]);
     const state = await predictor.states();
     const broken = Object.fromEntries(
       Object.entries(state).map(([name, { shape, data }]) => [
@@ -191,7 +191,7 @@ describe("writing", () => {
       ]),
     );
     predictor.setStates(broken);
-    await expect(predictor.drawing!.draw(0, [0.5, 0.5], 1)).rejects.toThrow("the logits are not finite");
+    await expect(predictor.drawing!.draw(0, [0.5, 0.5])).rejects.toThrow("the logits are not finite");
     trainer.dispose();
   });
 });

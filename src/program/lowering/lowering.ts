@@ -86,7 +86,8 @@ export function createLowering(storage: Storage, all: readonly Tensor[], outside
       if (!here.has(value) || !isStored(value) || homes.has(value) || !readBeforeWritten(variable, value, order))
         continue;
       const home = partOf(variable, value.shape);
-      if (home.rows === rowsOf(value.shape)) homes.set(value, home);
+      // Only a copy makes whole numbers of others.
+      if (home.rows === rowsOf(value.shape) && variable.type === value.type) homes.set(value, home);
     }
     return homes;
   }
