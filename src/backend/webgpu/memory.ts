@@ -44,18 +44,19 @@ export function createPool(
   const { gpu } = device;
   let used = 0;
   let generation = 0;
-  let buffer = makeNow(LEAST_BYTES);
+  let buffer!: GPUBuffer;
+  makeNow(LEAST_BYTES, (made) => {
+    buffer = made;
+  });
 
   function make(size: number): GPUBuffer {
     const usage = BufferUsage.storage | BufferUsage.copySource | BufferUsage.copyTarget;
     return gpu.createBuffer({ label, size, usage });
   }
 
-  function makeNow(size: number): GPUBuffer {
-    let made: GPUBuffer;
-    const answer = attempt(device, () => {
-      made = make(size);
-    });
+  /** Calls `use` with a buffer that may turn out to be refused. */
+  function makeNow(size: number, use: (made: GPUBuffer) => void): void {
+    const answer = attempt(device, () => use(make(size)));
     watch(
       answer.then(({ outOfMemory }) =>
         outOfMemory === undefined
@@ -63,7 +64,6 @@ export function createPool(
           : new UserError(`the graphics device has no ${mebibytes(size)} left for ${label}`),
       ),
     );
-    return made!;
   }
 
   /** Twice as much as before for small ones, which come one by one. */
@@ -107,7 +107,7 @@ export function createPool(
     needed,
     allocate(elements, what) {
       const bytes = needed(aligned(elements), what);
-      if (bytes > buffer.size) take(makeNow(sizeFor(bytes)));
+      if (bytes > buffer.size) makeNow(sizeFor(bytes), take);
       const place = used;
       used += aligned(elements);
       return place;
@@ -163,6 +163,6 @@ function shortage(
     .filter(({ bytes }) => bytes > 0)
     .map(({ pool, bytes }) => `${mebibytes(bytes)} for ${pool.label}`);
   return new UserError(
-    `${name} needs ${mebibytes(total)} of the graphics device (${parts.join(", ")}), which has no ${mebibytes(refused)} left for ${label}: a smaller batch or window needs less, and so does bptt.recompute`,
+    `${name} needs ${mebibytes(total)} of the graphics device (${parts.join(", ")}), which has no ${mebibytes(refused)} left for ${label}: a smaller model, batch or window needs less, and so does bptt.recompute`,
   );
 }

@@ -101,7 +101,7 @@ export function createReadback(device: Device): Readback {
       if (outOfMemory === undefined) return mapped;
       all.delete(target);
       target.destroy();
-      throw new UserError(`the graphics device has no ${mebibytes(target.size)} left to read numbers from it`);
+      throw new UserError(`the graphics device has no ${mebibytes(sizeFor(bytes))} left to read numbers from it`);
     });
     return { target, mapped: granted };
   }

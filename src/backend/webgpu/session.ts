@@ -112,14 +112,20 @@ export function createWebGpuSession(
     const plain =
       data instanceof (space === "indices" ? Int32Array : Float32Array) && data.buffer instanceof ArrayBuffer;
     const numbers = plain ? data : space === "indices" ? Int32Array.from(data) : Float32Array.from(data);
-    if (numbers.length > 0)
+    if (numbers.length === 0) return;
+    const copy = (): void =>
       gpu.queue.writeBuffer(pools[space].buffer(), (offset + from) * BYTES, numbers as Float32Array<ArrayBuffer>);
+    // Where the buffer is refused, that has been heard of.
+    if (awaited.size === 0) copy();
+    else watch(attempt(device, copy).then(() => undefined));
   }
 
   async function get({ space, offset }: Place, elements: number, into?: HostArray): Promise<HostArray> {
-    const data = await readback.read(pools[space].buffer(), offset, elements);
-    await Promise.all(awaited);
+    const reading = readback.read(pools[space].buffer(), offset, elements);
+    // What failed first is what is to be told.
+    await Promise.allSettled([reading, ...awaited]);
     if (failure) throw failure;
+    const data = await reading;
     const numbers = space === "indices" ? new Int32Array(data) : new Float32Array(data);
     if (!into) return numbers;
     if (into.length !== elements) throw new Error(`${elements} numbers do not fit into an array of ${into.length}`);
