@@ -11,6 +11,16 @@ export function productWork(program: Program): number {
   return work;
 }
 
+/** The statement of a program with the most work in its products, by the name that a profile gives it: a loop's own, else its kernel's. */
+export function heaviest(program: Program): string | undefined {
+  let [most, label]: [number, string | undefined] = [0, undefined];
+  for (const statement of program.compute) {
+    const work = productWork({ ...program, compute: [statement], commit: [] });
+    if (work > most) [most, label] = [work, statement.kind === "loop" ? statement.name : statement.label];
+  }
+  return label;
+}
+
 function workOf(kernel: Kernel): number {
   if (kernel.kind !== "product") return 0;
   const depth = kernel.transposeA ? kernel.a.rows : kernel.a.columns;

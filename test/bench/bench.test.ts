@@ -1,16 +1,18 @@
 /** The bench's command line, and that what it says of the work is so. How fast anything is, no test decides. */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { UserError } from "../../src/errors.js";
 import { productWork } from "../../src/program/work.js";
 import { testDevice } from "../backend/webgpu/driver.js";
+import { type Info, isSoftware, openGraphics } from "./graphics.js";
 import { best, floorOf, median, type Rival } from "./measure.js";
 import { benchOptions } from "./options.js";
 import { createPeak } from "./peak.js";
-import { startPyTorch } from "./pytorch.js";
+import { type ProfiledKernel, telling } from "./profile.js";
+import { cardOf, onCard, start, startPyTorch, startPyTorchOn } from "./pytorch.js";
 import { createSubject } from "./subject.js";
-import { jsonLines, table } from "./table.js";
+import { jsonLines, roofline, table } from "./table.js";
 import { workByLabel, workOf } from "./work.js";
 import { type Workload, workloads } from "./workloads.js";
 
@@ -59,6 +61,13 @@ describe("the command line", () => {
     );
     expect(options.workloads.map(({ name }) => name)).toEqual(["long-gru-128", "char-rnn-128"]);
     expect(options).toMatchObject({ threads: 2, seconds: 0.5, against: "pytorch", json: true });
+  });
+
+  it("takes PyTorch beside a graphics processor too", () => {
+    expect(benchOptions("--backend webgpu --against pytorch".split(" "))).toMatchObject({
+      backend: "webgpu",
+      against: "pytorch",
+    });
   });
 
   it.each([
@@ -170,10 +179,94 @@ describe.skipIf(device === undefined)("a subject on a graphics processor", () =>
   });
 });
 
+const card: Info = {
+  vendor: "nvidia",
+  architecture: "hopper",
+  device: "nvidia-h200",
+  description: "NVIDIA: 570.1",
+  isFallbackAdapter: false,
+};
+
+describe("PyTorch on a graphics card", () => {
+  const on = (info: Info) => ({ name: info.device, info, isSoftware: isSoftware(info) });
+
+  it("is the card that WebGPU computes on, or none", () => {
+    expect(cardOf(on(card), "2", ["NVIDIA A100", "NVIDIA H200"])).toBe(1);
+    expect(cardOf(on({ ...card, device: "", description: "" }), "2", ["NVIDIA H200"])).toBe(0);
+    expect(() => cardOf(on(card), "2", [])).toThrow(
+      new UserError("PyTorch 2 finds no CUDA: PYTHON names another Python whose PyTorch has it"),
+    );
+    expect(() => cardOf(on(card), "2", ["NVIDIA A100", "NVIDIA L4"])).toThrow(
+      new UserError("WebGPU computes on nvidia-h200, but PyTorch's cards are NVIDIA A100, NVIDIA L4"),
+    );
+    expect(() => cardOf(on({ ...card, vendor: "amd", device: "radeon" }), "2", ["NVIDIA L4"])).toThrow(UserError);
+  });
+
+  it("is not compared with a processor that plays a card", () => {
+    for (const info of [
+      { ...card, isFallbackAdapter: true },
+      { ...card, vendor: "mesa", device: "llvmpipe", description: "LLVM 15" },
+    ])
+      expect(() => startPyTorchOn(on(info))).toThrow(/^WebGPU computes on the processor here \(.+\): /);
+  });
+});
+
+/** A processor is a device to PyTorch like a card, and nothing has to be waited for. */
+const pytorch = await start("/usr/bin/python3", undefined, () => onCard("cpu")).catch(() => undefined);
+afterAll(() => pytorch?.stop());
+describe.skipIf(pytorch === undefined)("PyTorch on a device", () => {
+  it("trains and writes in each precision, several pieces together", async () => {
+    for (const workload of [small, { ...small, vocabulary: 7 }, writing]) {
+      const prepared = await pytorch!.prepare(workload);
+      expect(prepared.map(({ name, tf32 }) => [name, tf32])).toEqual([
+        ["float32", false],
+        ["TF32", true],
+      ]);
+      for (const { measure } of prepared) {
+        const times = await measure(0.01, 3);
+        expect(times.length).toBeGreaterThanOrEqual(1);
+        expect(times.every((time) => time > 0)).toBe(true);
+      }
+      await pytorch!.forget();
+    }
+  });
+});
+
+describe.skipIf(device === undefined)("a graphics processor's peak", () => {
+  it("is measured by multiply-adds", async () => {
+    const graphics = await openGraphics();
+    const peak = await graphics.peak();
+    expect(peak).toBeGreaterThan(0.05);
+    expect(peak).toBeLessThan(1e6);
+    graphics.dispose();
+  });
+
+  it("lies beside the largest product and the loops", () => {
+    const kernel = (label: string, work: number, ms: number, isLoop = false): ProfiledKernel => ({
+      label,
+      calls: 1,
+      ms,
+      work,
+      rate: work > 0 ? work / ms / 1e6 : undefined,
+      isLoop,
+    });
+    const kernels = [
+      kernel("rnn", 4e6, 1, true),
+      kernel("small", 1e6, 0.1),
+      kernel("large", 8e6, 1),
+      kernel("add", 0, 1),
+    ];
+    expect(telling(kernels).map(({ label }) => label)).toEqual(["large", "rnn"]);
+    expect(roofline(small, 80, kernels)).toBe(
+      'small, peak 80.0 GFLOP/s: largest product "large" 8.00 GFLOP/s (10 %), loop "rnn" 4.00 GFLOP/s (5 %)',
+    );
+  });
+});
+
 describe("results", () => {
   const rival = (name: string, ms: number): Rival => ({
     peer: "pytorch-1",
-    configuration: { name, threads: 2, blas: "openmp", measure: async () => [ms] },
+    configuration: { name, threads: 2, blas: "openmp", device: "cpu", tf32: false, measure: async () => [ms] },
     ms,
     ratio: ms / 2,
   });

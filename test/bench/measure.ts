@@ -19,7 +19,7 @@ export interface Result {
   readonly first: number;
   /** Floating-point operations of a piece's products. */
   readonly work: number;
-  /** GFLOP/s that one core could do in the same minutes. */
+  /** GFLOP/s that one core, or the graphics processor, could do in the same minutes. */
   readonly peak: number;
   readonly against: readonly Rival[];
 }
@@ -32,11 +32,14 @@ export interface Rival {
   readonly ratio: number;
 }
 
+/** Measures, for some milliseconds, what could be done at most: GFLOP/s. */
+export type Peak = () => number | Promise<number>;
+
 export interface MeasureOptions {
   readonly backend: BenchBackend;
   readonly threads: number | undefined;
   readonly seconds: number;
-  readonly peak: () => number;
+  readonly peak: Peak;
   readonly pytorch: PyTorch | undefined;
 }
 
@@ -61,13 +64,13 @@ export async function measure(workload: Workload, options: MeasureOptions): Prom
     const peaks: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
       await pause(REST);
-      peaks.push(peak());
+      peaks.push(await peak());
       // The caches have served others meanwhile, which a long piece hardly notices.
       if ((ours[0] ?? 0) < LONG) await subject.measure(0);
       ours.push(median(await subject.measure(seconds / ROUNDS)));
       for (const { configuration, times } of rivals) {
         await pause(REST);
-        times.push(median(await configuration.measure(seconds / ROUNDS)));
+        times.push(median(await configuration.measure(seconds / ROUNDS, subject.together)));
       }
     }
     await pytorch?.forget();

@@ -28,7 +28,8 @@ Time of a training step (or of 500 characters drawn) on this machine: medians af
   --backend NAME      wasm (the default), or webgpu: the graphics processor
   --threads N         threads that share a batch (default: the library's own choice)
   --seconds S         seconds of measuring for each workload and peer (default 4)
-  --against pytorch   measures PyTorch beside it, the two alternating, and prints the ratios
+  --against pytorch   measures PyTorch beside it, the two alternating, and prints the ratios: on this processor, or with
+                      --backend webgpu on the same graphics card (PYTHON=… names a Python whose PyTorch has CUDA)
   --profile           where the time goes, kernel by kernel, on one thread or the graphics processor
   --revectorize       V8's 256-bit revectorisation (Node 24 on x64)
   --json              one JSON line a workload instead of the table`;
@@ -42,7 +43,7 @@ export function benchOptions(parameters: readonly string[]): BenchOptions {
   const { backend = "wasm" } = values;
   if (backend !== "wasm" && backend !== "webgpu") throw new UserError(`--backend is wasm or webgpu, not "${backend}"`);
   if (backend === "webgpu") {
-    const ofProcessor = (["threads", "against", "revectorize"] as const).find((name) => values[name] !== undefined);
+    const ofProcessor = (["threads", "revectorize"] as const).find((name) => values[name] !== undefined);
     if (ofProcessor) throw new UserError(`--${ofProcessor} is for the processor: leave it out with --backend webgpu`);
   }
   if (profile && (json || values.against))

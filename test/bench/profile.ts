@@ -1,5 +1,5 @@
 /** Where a workload's time goes: by kernel, on one thread or on the graphics processor. */
-import { median } from "./measure.js";
+import { median, type Peak } from "./measure.js";
 import type { BenchBackend } from "./options.js";
 import { createSubject } from "./subject.js";
 import { workByLabel, workByLoop } from "./work.js";
@@ -10,8 +10,11 @@ export interface ProfiledKernel {
   readonly calls: number;
   /** Milliseconds in a piece (a step, a text). */
   readonly ms: number;
-  /** GFLOP/s, of products. */
+  /** Floating-point operations of its products, and GFLOP/s. */
+  readonly work: number;
   readonly rate: number | undefined;
+  /** Whether it is a whole time loop. */
+  readonly isLoop: boolean;
 }
 
 export interface Profile {
@@ -28,21 +31,31 @@ export interface Profile {
 export interface ProfileOptions {
   readonly backend: BenchBackend;
   readonly seconds: number;
-  readonly peak: () => number;
+  readonly peak: Peak;
 }
 
 export async function profile(workload: Workload, { backend, seconds, peak }: ProfileOptions): Promise<Profile> {
   const plain = await createSubject(workload, { backend, threads: 1 });
   const ms = median(await plain.measure(seconds / 2));
   plain.dispose();
+  const { profiled, kernels } = await kernelsOf(workload, backend, seconds / 2);
+  return { workload, backend, ms, profiled, peak: await peak(), kernels };
+}
 
+/** Each kernel of a piece, longest first, and milliseconds of a piece meanwhile. */
+export async function kernelsOf(
+  workload: Workload,
+  backend: BenchBackend,
+  seconds: number,
+): Promise<Pick<Profile, "profiled" | "kernels">> {
   const subject = await createSubject(workload, { backend, threads: 1, profile: true });
   const before = new Map(subject.profile().map((entry) => [entry.label, entry]));
-  const times = await subject.measure(seconds / 2);
+  const times = await subject.measure(seconds);
   const pieces = times.length * subject.together;
   const runs = workload.kind === "sample" ? workload.characters : 1;
   const program = subject.programs.at(-1)!;
-  const work = new Map([...workByLoop(program), ...workByLabel(program)]);
+  const loops = workByLoop(program);
+  const work = new Map([...loops, ...workByLabel(program)]);
   const kernels = subject.profile().map(({ label, calls, milliseconds }): ProfiledKernel => {
     const known = before.get(label);
     const each = (milliseconds - (known?.milliseconds ?? 0)) / pieces;
@@ -51,16 +64,21 @@ export async function profile(workload: Workload, { backend, seconds, peak }: Pr
       label,
       calls: (calls - (known?.calls ?? 0)) / pieces,
       ms: each,
+      work: flops,
       rate: flops > 0 ? flops / each / 1e6 : undefined,
+      isLoop: loops.has(label),
     };
   });
   subject.dispose();
   return {
-    workload,
-    backend,
-    ms,
     profiled: times.reduce((sum, time) => sum + time, 0) / times.length,
-    peak: peak(),
     kernels: kernels.filter((kernel) => kernel.calls > 0).sort((a, b) => b.ms - a.ms),
   };
+}
+
+/** The kernels that tell how near to its peak a device comes: the product with the most work, and the loops that are one dispatch. */
+export function telling(kernels: readonly ProfiledKernel[]): readonly ProfiledKernel[] {
+  const working = kernels.filter(({ rate }) => rate !== undefined);
+  const [largest] = working.filter(({ isLoop }) => !isLoop).sort((a, b) => b.work - a.work);
+  return [...(largest ? [largest] : []), ...working.filter(({ isLoop }) => isLoop)];
 }

@@ -1,11 +1,11 @@
 /** Results in print. */
 import { cpus, loadavg } from "node:os";
 import { hasRelaxedSimd } from "../../src/backend/wasm/features.js";
-import { webgpu } from "../../src/backend/webgpu/index.js";
+import type { Graphics } from "./graphics.js";
 import { best, floorOf, median, type Result } from "./measure.js";
 import type { BenchBackend } from "./options.js";
-import type { Profile } from "./profile.js";
-import { stepsOf } from "./workloads.js";
+import { type Profile, type ProfiledKernel, telling } from "./profile.js";
+import { stepsOf, type Workload } from "./workloads.js";
 
 interface Column {
   readonly title: string;
@@ -42,6 +42,7 @@ const columnsOf = (backend: BenchBackend): readonly Column[] =>
         ...columns.filter(({ title }) => !["threads", "floor, ms", "peak"].includes(title)),
         ofGraphics("dispatches", 12, ({ dispatches }) => count(dispatches!)),
         ofGraphics("GFLOP/s", 10, ({ work, ms }) => short(work / ms / 1e6)),
+        ofGraphics("peak", 10, ({ peak }) => short(peak)),
       ];
 
 const cell = (text: string, width: number): string => (width < 0 ? text.padEnd(-width) : text.padStart(width));
@@ -58,13 +59,7 @@ export function machine(revectorized: boolean): string {
   ].join(", ");
 }
 
-/** The graphics processor that WebGPU chooses. */
-export async function graphics(): Promise<string> {
-  const session = await webgpu().createSession();
-  const { adapter } = session;
-  session.dispose();
-  return `Node ${process.version}, WebGPU on ${adapter}`;
-}
+export const graphicsLine = ({ name }: Pick<Graphics, "name">): string => `Node ${process.version}, WebGPU on ${name}`;
 
 export interface Table {
   readonly head: string;
@@ -84,7 +79,11 @@ export function table(backend: BenchBackend, withRival: boolean): Table {
     row: (result) => line((column) => column.of(result)),
     foot(results) {
       if (backend === "webgpu")
-        return "dispatches: of a step, which is one submission; GFLOP/s: of the products; ready: until the first step begins, compiling included.";
+        return [
+          "dispatches: of a step, which is one submission; GFLOP/s: of the products; peak: of a bare multiply-add loop on the same",
+          "device in the same seconds; ready: until the first step begins, compiling included.",
+          ...(withRival ? ["ratio: PyTorch's time over ours, the median of rounds in which the two take turns."] : []),
+        ].join("\n");
       const peaks = results.map(({ peak }) => peak);
       return [
         `peak: GFLOP/s of a bare multiply-add loop on one core in the same seconds, ${short(Math.min(...peaks))} to ${short(Math.max(...peaks))}, median ${short(median(peaks))};`,
@@ -110,7 +109,9 @@ export function jsonLines(result: Result): string[] {
     entry(`throughtime-${result.backend}`, threads, ms),
     ...against.map(({ peer, configuration, ms: time, ratio }) => ({
       ...entry(peer, configuration.threads, time),
-      blas: configuration.blas,
+      ...(configuration.blas
+        ? { blas: configuration.blas }
+        : { device: configuration.device, tf32: configuration.tf32 }),
       ratio: Number(ratio.toFixed(3)),
     })),
   ].map((line) => JSON.stringify(line));
@@ -119,8 +120,18 @@ export function jsonLines(result: Result): string[] {
 /** Kernels below this share of the time are summed up in one line. */
 const SMALL = 0.005;
 
-export function profileTable({ workload, backend, ms, profiled, peak, kernels }: Profile): string {
-  const onGraphics = backend === "webgpu";
+const share = (rate: number, peak: number): string => `${Math.round((100 * rate) / peak)} %`;
+
+/** How near to its peak a device comes in a workload's largest product and in the loops that are one dispatch. */
+export function roofline(workload: Workload, peak: number, kernels: readonly ProfiledKernel[]): string {
+  const each = telling(kernels).map(
+    ({ label, rate, isLoop }) =>
+      `${isLoop ? "loop" : "largest product"} "${label}" ${short(rate!)} GFLOP/s (${share(rate!, peak)})`,
+  );
+  return `${workload.name}, peak ${short(peak)} GFLOP/s: ${each.join(", ") || "no products"}`;
+}
+
+export function profileTable({ workload, ms, profiled, peak, kernels }: Profile): string {
   const inside = kernels.reduce((sum, kernel) => sum + kernel.ms, 0);
   const large = kernels.filter((kernel) => kernel.ms >= SMALL * profiled);
   const rest = kernels.filter((kernel) => kernel.ms < SMALL * profiled);
@@ -128,12 +139,12 @@ export function profileTable({ workload, backend, ms, profiled, peak, kernels }:
     `  ${label.slice(0, 63).padEnd(64)}${calls.padStart(8)}${short(time).padStart(9)}${`${((100 * time) / profiled).toFixed(1)} %`.padStart(9)}${rate.padStart(10)}${share.padStart(9)}`.trimEnd();
   const sum = (part: typeof kernels): number => part.reduce((total, kernel) => total + kernel.ms, 0);
   return [
-    `${workload.name}: ${short(ms)} ms (${short(profiled)} while profiled)${onGraphics ? "" : `, peak ${short(peak)} GFLOP/s`}`,
-    `  ${"kernel".padEnd(64)}${"calls".padStart(8)}${"ms".padStart(9)}${"share".padStart(9)}${"GFLOP/s".padStart(10)}${onGraphics ? "" : "of peak".padStart(9)}`,
+    `${workload.name}: ${short(ms)} ms (${short(profiled)} while profiled), peak ${short(peak)} GFLOP/s`,
+    `  ${"kernel".padEnd(64)}${"calls".padStart(8)}${"ms".padStart(9)}${"share".padStart(9)}${"GFLOP/s".padStart(10)}${"of peak".padStart(9)}`,
     ...large.map(({ label, calls, ms: time, rate }) =>
       rate === undefined
         ? line(label, count(calls), time)
-        : line(label, count(calls), time, short(rate), onGraphics ? "" : `${Math.round((100 * rate) / peak)} %`),
+        : line(label, count(calls), time, short(rate), share(rate, peak)),
     ),
     ...(rest.length > 0 ? [line(`${rest.length} smaller ones`, "", sum(rest))] : []),
     line("outside of kernels", "", profiled - inside),

@@ -28,7 +28,7 @@ let inNode: Promise<GPU> | undefined;
 /** No kernel reads workgroup memory that it has not written, and to clear it takes time; software drivers take seconds to compile it. */
 const DAWN_FLAGS = ["enable-dawn-features=disable_workgroup_init"];
 
-async function findGpu(): Promise<GPU> {
+export async function findGpu(): Promise<GPU> {
   const here = typeof navigator === "undefined" ? undefined : navigator.gpu;
   if (here) return here;
   if (typeof process === "undefined" || !process.versions?.node)

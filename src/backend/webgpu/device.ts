@@ -12,14 +12,25 @@ export interface Device {
   readonly spaces: readonly Space[];
   /** Why it cannot be used any more. */
   failure(): Error | undefined;
-  /** Marks it as failed, for the first reason given. */
-  fail(reason: Error): void;
-  /** Notes a program that is handed over to run, for the error if the device is lost. */
-  begins(program: string): void;
+  /** Notes a run that is handed over, for the error if the device is lost. */
+  begins(run: Run): void;
+  /** Notes that the device is done with all that it had been handed; `runs`: how many had begun by then. */
+  isDone(runs: number): void;
+  /** Runs handed over so far. */
+  runs(): number;
   /** Why an operation ended early: the device's failure, for which it waits a little, else the error itself. */
   explain(error: unknown): Promise<Error>;
   /** A pipeline for each text, made at once where they are new. `program`: for errors. */
   pipelines(dispatches: readonly Dispatch[], program: string): Promise<ReadonlyMap<string, GPUComputePipeline>>;
+}
+
+/** What an error can say of a run. */
+export interface Run {
+  /** The program's name. */
+  readonly program: string;
+  readonly dispatches: number;
+  /** The one with the most arithmetic, where there is one: "rnn.l0". */
+  readonly heaviest: string | undefined;
 }
 
 const devices = new WeakMap<GPUDevice, Device>();
@@ -35,19 +46,17 @@ function deviceOf(gpu: GPUDevice, owned: boolean): Device {
 
 function createDevice(gpu: GPUDevice, owned: boolean): Device {
   let failure: Error | undefined;
-  let latest = "";
+  let latest: Run | undefined;
+  let [begun, done] = [0, 0];
   const fail = (reason: Error): void => {
     failure ??= reason;
   };
-  const lost = gpu.lost.then(({ reason, message }) =>
-    fail(
-      new UserError(
-        `the graphics device was lost${latest && ` at the program "${latest}"`} (${[reason, message.split("\n")[0]].filter(Boolean).join(": ")}): make a new trainer and restore its last checkpoint`,
-      ),
-    ),
-  );
+  const lost = gpu.lost.then((info) => fail(lossOf(info, done < begun ? latest : undefined)));
   if (owned)
-    gpu.addEventListener("uncapturederror", ({ error }) => fail(new Error(`WebGPU has failed: ${error.message}`)));
+    gpu.addEventListener("uncapturederror", ({ error }) => {
+      const where = latest ? `, the latest run being of the program "${latest.program}"` : "";
+      fail(new Error(`WebGPU has failed${where}: ${error.message}`));
+    });
   const known = spaces.filter((space) => space !== "halves" || gpu.features.has("shader-f16"));
   const layout = gpu.createBindGroupLayout({
     label: "throughtime",
@@ -76,6 +85,10 @@ function createDevice(gpu: GPUDevice, owned: boolean): Device {
       return await gpu.createComputePipelineAsync({ label, layout: pipelineLayout, compute: { module } });
     } catch (error) {
       if (failure) throw failure;
+      if ((error as GPUPipelineError).reason === "internal")
+        throw new UserError(
+          `the graphics driver cannot compile the kernel "${label}" of the program "${program}": ${firstLine(error as Error)}`,
+        );
       const { messages } = await module.getCompilationInfo();
       const found = messages.find(({ type }) => type === "error");
       const where = found ? `line ${found.lineNum}: ${found.message}` : (error as Error).message;
@@ -88,10 +101,14 @@ function createDevice(gpu: GPUDevice, owned: boolean): Device {
     layout,
     spaces: known,
     failure: () => failure,
-    fail,
-    begins(program) {
-      latest = program;
+    begins(run) {
+      latest = run;
+      begun++;
     },
+    isDone(runs) {
+      done = Math.max(done, runs);
+    },
+    runs: () => begun,
     async explain(error) {
       await Promise.race([lost, new Promise((resolve) => setTimeout(resolve, failure ? 0 : 100))]);
       return failure ?? (error as Error);
@@ -110,6 +127,21 @@ function createDevice(gpu: GPUDevice, owned: boolean): Device {
       return new Map(await Promise.all(found));
     },
   };
+}
+
+const firstLine = ({ message }: { readonly message: string }): string => message.split("\n")[0]!;
+
+/** `run`: the latest handed over, where the device was not known to be done with it. */
+function lossOf(info: GPUDeviceLostInfo, run: Run | undefined): UserError {
+  const parts = [[info.reason, firstLine(info)].filter(Boolean).join(": ")];
+  // Whoever destroys a device knows why; a driver says nothing but that it is gone.
+  if (run && info.reason !== "destroyed")
+    parts.push(
+      `which of the program's ${run.dispatches} dispatches was running the driver does not say${run.heaviest === undefined ? "" : `, the most arithmetic is in "${run.heaviest}"`}`,
+    );
+  return new UserError(
+    `the graphics device was lost${run ? ` at the program "${run.program}"` : ""} (${parts.join("; ")}): make a new trainer and restore its last checkpoint`,
+  );
 }
 
 /** Lends a device to sessions. */

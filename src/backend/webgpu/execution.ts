@@ -1,4 +1,5 @@
 /** A plan made ready to run: pipelines, parameters in one buffer, and the order of dispatches. Encoding it again allocates next to nothing. */
+import { checked } from "./attempt.js";
 import { BufferUsage, BYTES } from "./constants.js";
 import type { Device } from "./device.js";
 import type { Dispatch, Plan, Planned } from "./dispatch.js";
@@ -12,8 +13,8 @@ export interface Execution {
   readonly labels: readonly string[];
   /** Puts a run into one submission. `group`: the bind group of the session's buffers. */
   encode(group: GPUBindGroup, stopwatch?: Stopwatch): GPUCommandBuffer;
-  /** Puts each kernel once into a command buffer that is not to run, for the device to check. */
-  check(group: GPUBindGroup): void;
+  /** Each kernel by its label, and how to put it into a command buffer that is not to run, for the device to check. */
+  readonly kernels: readonly { readonly label: string; check(group: GPUBindGroup): void }[];
   /** What a bind group holds beside the session's buffers. */
   readonly uniforms: readonly GPUBindGroupEntry[];
   destroy(): void;
@@ -55,11 +56,13 @@ export async function createExecution(device: Device, plan: Plan, name: string):
   const words = new Uint32Array(size / BYTES);
   for (let t = 0; t < steps; t++) words[(t * alignment) / BYTES] = t;
   for (const [dispatch, at] of blocks) words.set(dispatch.parameters, at / BYTES);
-  const uniforms = gpu.createBuffer({
-    label: `parameters of ${name}`,
-    size,
-    usage: BufferUsage.uniform | BufferUsage.copyTarget,
-  });
+  const uniforms = await checked(device, `the program "${name}"`, () =>
+    gpu.createBuffer({
+      label: `parameters of ${name}`,
+      size,
+      usage: BufferUsage.uniform | BufferUsage.copyTarget,
+    }),
+  );
   gpu.queue.writeBuffer(uniforms, 0, words);
 
   const listed = all.flatMap((planned): Step[] => {
@@ -98,19 +101,18 @@ export async function createExecution(device: Device, plan: Plan, name: string):
     dispatches: listed.length,
     labels: listed.map(({ dispatch }) => dispatch.label),
     encode,
-    check(group) {
-      const encoder = gpu.createCommandEncoder({ label: name });
-      const pass = encoder.beginComputePass({ label: name });
-      for (const dispatch of dispatches) {
-        pass.pushDebugGroup(dispatch.label);
+    kernels: dispatches.map((dispatch) => ({
+      label: dispatch.label,
+      check(group) {
+        const encoder = gpu.createCommandEncoder({ label: dispatch.label });
+        const pass = encoder.beginComputePass({ label: dispatch.label });
         pass.setPipeline(pipelines.get(dispatch.code)!);
         pass.setBindGroup(0, group, [blocks.get(dispatch)!, 0]);
         pass.dispatchWorkgroups(...dispatch.workgroups);
-        pass.popDebugGroup();
-      }
-      pass.end();
-      encoder.finish();
-    },
+        pass.end();
+        encoder.finish();
+      },
+    })),
     uniforms: [
       { binding: 3, resource: { buffer: uniforms, size: reach } },
       { binding: 4, resource: { buffer: uniforms, size: 16 } },

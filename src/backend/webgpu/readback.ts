@@ -1,5 +1,7 @@
 /** Numbers back from the device: what is asked for in one turn is copied together and comes in one answer. */
-import { BufferUsage, BYTES, MAP_READ } from "./constants.js";
+import { UserError } from "../../errors.js";
+import { attempt } from "./attempt.js";
+import { BufferUsage, BYTES, MAP_READ, mebibytes } from "./constants.js";
 import type { Device } from "./device.js";
 
 export interface Readback {
@@ -20,6 +22,12 @@ interface Request {
   reject(reason: unknown): void;
 }
 
+/** A copy under way. */
+interface Begun {
+  readonly target: GPUBuffer;
+  readonly mapped: Promise<undefined>;
+}
+
 /** Staging buffers that are kept, by their size; a power of two. */
 const KEPT = 4;
 const LEAST_BYTES = 256;
@@ -31,8 +39,9 @@ export function createReadback(device: Device): Readback {
   const free: GPUBuffer[] = [];
   const all = new Set<GPUBuffer>();
 
-  function staging(bytes: number): GPUBuffer {
-    const size = 2 ** Math.ceil(Math.log2(Math.max(bytes, LEAST_BYTES)));
+  const sizeFor = (bytes: number): number => 2 ** Math.ceil(Math.log2(Math.max(bytes, LEAST_BYTES)));
+
+  function staging(size: number): GPUBuffer {
     const at = free.findIndex((buffer) => buffer.size === size);
     if (at >= 0) return free.splice(at, 1)[0]!;
     const usage = BufferUsage.mapRead | BufferUsage.copyTarget;
@@ -54,8 +63,23 @@ export function createReadback(device: Device): Readback {
     if (wanted.length === 0) return;
     const requests = wanted;
     wanted = [];
+    const runs = device.runs();
     const bytes = requests.reduce((sum, { elements }) => sum + elements * BYTES, 0);
-    const target = staging(bytes);
+    const isKept = free.some(({ size }) => size === sizeFor(bytes));
+    // What is made may be refused, and with it all that is done with it.
+    const begun = isKept ? begin(requests, bytes) : beginNew(requests, bytes);
+    answer(requests, begun, bytes).then(
+      () => device.isDone(runs),
+      async (error) => {
+        const reason = ended ?? (await device.explain(error));
+        for (const { reject } of requests) reject(reason);
+      },
+    );
+  }
+
+  /** Has the numbers copied; the buffer is there for us when they are. */
+  function begin(requests: readonly Request[], bytes: number): Begun {
+    const target = staging(sizeFor(bytes));
     const encoder = gpu.createCommandEncoder({ label: "reading" });
     let at = 0;
     for (const { buffer, place, elements } of requests) {
@@ -63,14 +87,27 @@ export function createReadback(device: Device): Readback {
       at += elements * BYTES;
     }
     gpu.queue.submit([encoder.finish()]);
-    answer(requests, target, bytes).catch(async (error) => {
-      const reason = ended ?? (await device.explain(error));
-      for (const { reject } of requests) reject(reason);
-    });
+    return { target, mapped: target.mapAsync(MAP_READ, 0, bytes) };
   }
 
-  async function answer(requests: readonly Request[], target: GPUBuffer, bytes: number): Promise<void> {
-    await target.mapAsync(MAP_READ, 0, bytes);
+  function beginNew(requests: readonly Request[], bytes: number): Begun {
+    let begun: Begun;
+    const heard = attempt(device, () => {
+      begun = begin(requests, bytes);
+    });
+    const { target, mapped } = begun!;
+    mapped.catch(() => undefined);
+    const granted = heard.then(({ outOfMemory }) => {
+      if (outOfMemory === undefined) return mapped;
+      all.delete(target);
+      target.destroy();
+      throw new UserError(`the graphics device has no ${mebibytes(sizeFor(bytes))} left to read numbers from it`);
+    });
+    return { target, mapped: granted };
+  }
+
+  async function answer(requests: readonly Request[], { target, mapped: whole }: Begun, bytes: number): Promise<void> {
+    await whole;
     const mapped = target.getMappedRange(0, bytes);
     let at = 0;
     const pieces = requests.map(({ elements }) => {

@@ -5,13 +5,15 @@
 import { UserError } from "../../errors.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import type { Program, Variable } from "../../program/program.js";
+import { heaviest } from "../../program/work.js";
 import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session } from "../contract.js";
 import { createTimes } from "../times.js";
+import { attempt, checked } from "./attempt.js";
 import { BYTES } from "./constants.js";
-import type { Device } from "./device.js";
+import type { Device, Run } from "./device.js";
 import type { Plan } from "./dispatch.js";
 import { createExecution, type Execution } from "./execution.js";
-import { aligned, createPool, type Pool } from "./memory.js";
+import { aligned, createPool, makeRoom, type Pool } from "./memory.js";
 import { planProgram } from "./plan.js";
 import { createReadback } from "./readback.js";
 import { createStopwatch, type Stopwatch } from "./stopwatch.js";
@@ -49,11 +51,25 @@ export function createWebGpuSession(
   { profile: profiled = false, stepwise = false, halfWeights = false }: SessionOptions = {},
 ): WebGpuSession {
   const { gpu } = device;
+  let failure: Error | undefined;
+  /** Answers of the device to what is taken for granted meanwhile. */
+  const awaited = new Set<Promise<void>>();
+  const watch = (answer: Promise<Error | undefined>): void => {
+    const heard = answer.then(
+      (error) => {
+        failure ??= error;
+        awaited.delete(heard);
+      },
+      // The device has failed, and says so to whoever asks.
+      () => void awaited.delete(heard),
+    );
+    awaited.add(heard);
+  };
   const pools: Record<Space, Pool> = {
-    variables: createPool(device, "variables", true),
-    temporaries: createPool(device, "temporaries", false),
-    indices: createPool(device, "whole numbers", true),
-    halves: createPool(device, "weights in 16 bits", false),
+    variables: createPool(device, "variables", true, watch),
+    temporaries: createPool(device, "temporaries", false, watch),
+    indices: createPool(device, "whole numbers", true, watch),
+    halves: createPool(device, "weights in 16 bits", false, watch),
   };
   const places = new Map<Variable, Place>();
   const executions = new Set<Execution>();
@@ -64,10 +80,16 @@ export function createWebGpuSession(
   let disposed = false;
   let latest: Executable | undefined;
 
+  /** Changes with any of the buffers. */
+  const generations = (): string =>
+    Object.values(pools)
+      .map((pool) => pool.generation())
+      .join();
+
   const alive = (): void => {
     if (disposed) throw disposal();
-    const failure = device.failure();
-    if (failure) throw failure;
+    const reason = failure ?? device.failure();
+    if (reason) throw reason;
   };
 
   const spaceOf = ({ type }: { readonly type: Variable["type"] }): Space =>
@@ -90,12 +112,20 @@ export function createWebGpuSession(
     const plain =
       data instanceof (space === "indices" ? Int32Array : Float32Array) && data.buffer instanceof ArrayBuffer;
     const numbers = plain ? data : space === "indices" ? Int32Array.from(data) : Float32Array.from(data);
-    if (numbers.length > 0)
+    if (numbers.length === 0) return;
+    const copy = (): void =>
       gpu.queue.writeBuffer(pools[space].buffer(), (offset + from) * BYTES, numbers as Float32Array<ArrayBuffer>);
+    // Where the buffer is refused, that has been heard of.
+    if (awaited.size === 0) copy();
+    else watch(attempt(device, copy).then(() => undefined));
   }
 
   async function get({ space, offset }: Place, elements: number, into?: HostArray): Promise<HostArray> {
-    const data = await readback.read(pools[space].buffer(), offset, elements);
+    const reading = readback.read(pools[space].buffer(), offset, elements);
+    // What failed first is what is to be told.
+    await Promise.allSettled([reading, ...awaited]);
+    if (failure) throw failure;
+    const data = await reading;
     const numbers = space === "indices" ? new Int32Array(data) : new Float32Array(data);
     if (!into) return numbers;
     if (into.length !== elements) throw new Error(`${elements} numbers do not fit into an array of ${into.length}`);
@@ -103,19 +133,16 @@ export function createWebGpuSession(
     return into;
   }
 
-  /** Room for everything new in a program, checked before anything is allocated. */
-  function reserve(program: Program, name: string): void {
-    const fresh = new Set(
-      program.buffers.flatMap(({ variable }) => (variable && !places.has(variable) ? variable : [])),
-    );
-    for (const space of ["variables", "indices"] as const) {
-      const mine = [...fresh].filter((variable) => spaceOf(variable) === space);
-      pools[space].reserve(
-        mine.reduce((sum, variable) => sum + aligned(sizeOf(variable)), 0),
-        name,
-      );
+  /** Elements of everything that is new in a program. */
+  function roomFor(program: Program): Record<Space, number> {
+    const room = { variables: 0, temporaries: program.plan.size, indices: aligned(1), halves: 0 };
+    const fresh = new Set<Variable>();
+    for (const { id, variable, type, size } of program.buffers) {
+      if (!variable) room.indices += type === "index" && program.plan.offsets.has(id) ? aligned(size) : 0;
+      else if (!places.has(variable)) fresh.add(variable);
     }
-    pools.temporaries.reserve(program.plan.size, name);
+    for (const variable of fresh) room[spaceOf(variable)] += aligned(sizeOf(variable));
+    return room;
   }
 
   /** Where the program's buffers lie; whole numbers that are temporary have places of their own. */
@@ -131,65 +158,44 @@ export function createWebGpuSession(
     return placed;
   }
 
-  /** Makes what a device may refuse, and says what it refused. */
-  async function checked<T>(name: string, make: () => T): Promise<T> {
-    gpu.pushErrorScope("validation");
-    gpu.pushErrorScope("out-of-memory");
-    let made: T;
-    let answers: Promise<[GPUError | null, GPUError | null]>;
-    try {
-      made = make();
-    } finally {
-      const outOfMemory = gpu.popErrorScope();
-      answers = Promise.all([outOfMemory, gpu.popErrorScope()]);
-    }
-    const [outOfMemory, invalid] = await answers.catch(async (error) => {
-      throw await device.explain(error);
-    });
-    if (outOfMemory) throw new UserError(`${name} does not fit into the memory that the graphics device has left`);
-    if (invalid) throw new Error(`${name} is refused by WebGPU: ${invalid.message}`);
-    return made;
-  }
+  /** Before buffers change: reads that are asked for have theirs. */
+  const ready = (): void => {
+    alive();
+    readback.flush();
+  };
 
   async function compile(source: Program | ProgramOptions): Promise<WebGpuExecutable> {
     alive();
     const program = "compute" in source ? source : lower(source, { throughput: true });
     const name = `the program "${program.name}"`;
-    readback.flush();
-    const { placed, plan, flag } = await checked(name, () => {
-      reserve(program, name);
-      const flag = pools.indices.allocate(1, name);
-      const placed = locator(program, name);
-      const plan = planProgram({
-        program,
-        flag,
-        locate: (id) => placed.get(id)!,
-        scratchOffset: program.plan.size,
-        halfWeights,
-        stepwise,
-        limits: {
-          invocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
-          workgroupStorage: gpu.limits.maxComputeWorkgroupStorageSize,
-        },
-      });
-      pools.temporaries.reserve(program.plan.size + plan.scratch, name);
-      pools.halves.reserve(Math.ceil(plan.halves / 2), name);
-      return { placed, plan, flag };
+    await makeRoom(device, pools, roomFor(program), name, ready);
+    const flag = pools.indices.allocate(1, name);
+    const placed = locator(program, name);
+    const plan = planProgram({
+      program,
+      flag,
+      locate: (id) => placed.get(id)!,
+      scratchOffset: program.plan.size,
+      halfWeights,
+      stepwise,
+      limits: {
+        invocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
+        workgroupStorage: gpu.limits.maxComputeWorkgroupStorageSize,
+      },
     });
-    alive();
+    const beside = { temporaries: program.plan.size + plan.scratch, halves: Math.ceil(plan.halves / 2) };
+    await makeRoom(device, pools, beside, name, ready);
     const execution = await createExecution(device, plan, program.name);
-    alive();
     executions.add(execution);
+    if (disposed) execution.destroy();
+    alive();
     totals.temporaries += program.plan.size * BYTES;
 
     let group: GPUBindGroup | undefined;
     let generation = "";
     const bound = (): GPUBindGroup => {
-      const now = Object.values(pools)
-        .map((pool) => pool.generation())
-        .join();
-      if (group && now === generation) return group;
-      generation = now;
+      if (group && generations() === generation) return group;
+      generation = generations();
       const buffers = device.spaces.map((space) => ({
         binding: bindingOf[space],
         resource: { buffer: pools[space].buffer() },
@@ -201,10 +207,18 @@ export function createWebGpuSession(
       });
       return group;
     };
-    await checked(name, () => execution.check(bound()));
+    const first = await checked(device, name, bound);
+    await Promise.all(
+      execution.kernels.map(({ label, check }) =>
+        checked(device, `the kernel "${label}" of ${name}`, () => check(first)),
+      ),
+    );
 
     const stopwatch = profiled ? createStopwatch(device, execution.labels, readback, times) : undefined;
     if (stopwatch) stopwatches.add(stopwatch);
+    const run: Run = { program: program.name, dispatches: execution.dispatches, heaviest: heaviest(program) };
+    const refusalOf = (invalid: string | undefined): Error | undefined =>
+      invalid === undefined ? undefined : new Error(`a run of ${name} is refused by WebGPU: ${invalid}`);
     let last: RunResult = "done";
     let answer: Promise<RunResult> | undefined;
     const flagged = async (): Promise<RunResult> => {
@@ -219,8 +233,10 @@ export function createWebGpuSession(
       run() {
         alive();
         readback.flush();
-        device.begins(program.name);
-        gpu.queue.submit([execution.encode(bound(), stopwatch)]);
+        device.begins(run);
+        const submit = (): void => gpu.queue.submit([execution.encode(bound(), stopwatch)]);
+        if (generation === generations()) submit();
+        else watch(attempt(device, submit).then(({ invalid }) => refusalOf(invalid)));
         stopwatch?.read();
         latest = executable;
         answer = undefined;

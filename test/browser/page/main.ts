@@ -60,7 +60,8 @@ const page = {
       for await (const { step, loss } of trainer.fit(data, { steps: training.steps })) {
         before.push(loss);
         if (step === saved) checkpoint = await trainer.checkpoint();
-        if (step === crashed) await window.crash();
+        // The next step is handed over before the page hears of it.
+        if (step === crashed) void window.crash();
       }
     } catch (error) {
       message = (error as Error).message;
