@@ -5,7 +5,7 @@ import { readSeries } from "../data/series/csv.js";
 import type { Series } from "../data/series/series.js";
 import { readTextFile } from "../files/io-node.js";
 import type { ForecasterOptions } from "../models/forecaster.js";
-import { type CellName, cellNames } from "../models/text-model.js";
+import { cellNames } from "../models/text-model.js";
 import { above, backendOption, share, threadsOption, v8FlagsOption, whole } from "./options.js";
 
 export interface TableOptions {
@@ -15,24 +15,32 @@ export interface TableOptions {
   readonly gaps: "refuse" | "ignore";
 }
 
-/** What is not given is the forecaster's own default. */
-export interface ModelOptions {
+/** The options of the forecaster that have one of the command's own; what is not given is the forecaster's own default. */
+const taken = [
+  "horizon",
+  "lookback",
+  "season",
+  "cell",
+  "hidden",
+  "layers",
+  "dropout",
+  "members",
+  "steps",
+  "epochs",
+  "batch",
+  "learningRate",
+  "weightDecay",
+  "clipNorm",
+  "transform",
+  "quantiles",
+  "seed",
+  "backend",
+  "threads",
+] as const satisfies readonly (keyof ForecasterOptions)[];
+
+export interface ModelOptions extends Pick<ForecasterOptions, (typeof taken)[number]> {
   readonly horizon: number;
-  readonly lookback?: number;
   readonly season: number;
-  readonly cell?: CellName;
-  readonly hidden?: number;
-  readonly layers?: number;
-  readonly dropout?: number;
-  readonly members?: number;
-  readonly steps?: number;
-  readonly epochs?: number;
-  readonly batch?: number;
-  readonly learningRate?: number;
-  readonly weightDecay?: number;
-  readonly clipNorm?: number;
-  readonly transform?: "auto" | "log" | "none";
-  readonly quantiles?: readonly number[];
   readonly seed: number;
   readonly backend: BackendName;
   readonly threads?: number;
@@ -111,27 +119,8 @@ export async function readTable(file: string, { column, dateColumn, covariate, g
   });
 }
 
-export const forecasterOptions = (options: ModelOptions): ForecasterOptions => ({
-  horizon: options.horizon,
-  lookback: options.lookback,
-  season: options.season,
-  cell: options.cell,
-  hidden: options.hidden,
-  layers: options.layers,
-  dropout: options.dropout,
-  members: options.members,
-  steps: options.steps,
-  epochs: options.epochs,
-  batch: options.batch,
-  learningRate: options.learningRate,
-  weightDecay: options.weightDecay,
-  clipNorm: options.clipNorm,
-  transform: options.transform,
-  quantiles: options.quantiles,
-  seed: options.seed,
-  backend: options.backend,
-  ...(options.threads === undefined ? {} : { threads: options.threads }),
-});
+export const forecasterOptions = (options: ModelOptions): ForecasterOptions =>
+  Object.fromEntries(taken.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]));
 
 /** 1234.5, 0.0123: as many digits as say something. */
 export const showValue = (value: number): string =>

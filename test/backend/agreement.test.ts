@@ -12,6 +12,7 @@ import { gradients } from "../../src/graph/sweep.js";
 import { pointwise, type Tensor } from "../../src/graph/tensor.js";
 import { type Variable, variable } from "../../src/graph/variable.js";
 import { createRng, type Rng } from "../../src/parameters/rng.js";
+import { inOneSession } from "./one-session.js";
 import { nullDevice, testBackend } from "./webgpu/driver.js";
 
 const graphics = await testBackend();
@@ -21,13 +22,13 @@ const backends: Backend[] = [
   wasm({ threads: 1 }),
   wasm({ threads: 1, relaxedSimd: "off" }),
   ...(graphics ? [graphics] : []),
-];
+].map(inOneSession);
 /** Of the largest value of each result. */
 const tolerance = 2e-5;
 const sizes = [1, 3, 7, 65];
 /** Rows that threads share: whatever has as many is taken for a batch, weights too. The results must be the same all the same. */
 const batch = 7;
-const threads = wasm({ threads: 3, shareFrom: 0 });
+const threads = inOneSession(wasm({ threads: 3, shareFrom: 0 }));
 
 /** Fresh variables with numbers: what one case computes with. */
 interface Numbers {

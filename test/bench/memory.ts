@@ -12,13 +12,10 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { enableRelaxedSimd } from "../../src/backend/wasm/flags-node.js";
 import { wasm } from "../../src/backend/wasm/index.js";
-import { dense, recurrent, sequential } from "../../src/layers/index.js";
-import { cellNamed } from "../../src/models/text-model.js";
-import { createRng } from "../../src/parameters/rng.js";
-import type { TrainingData } from "../../src/train/data.js";
 import { mse } from "../../src/train/losses.js";
 import { adam } from "../../src/train/optimizers.js";
 import { createTrainer, type Trainer } from "../../src/train/trainer.js";
+import { modelOf, windowOf } from "./model.js";
 import { type Training, workloads } from "./workloads.js";
 
 const MIB = 2 ** 20;
@@ -27,36 +24,13 @@ const peak = (): number => process.resourceUsage().maxRSS * 1024;
 const median = (all: readonly number[]): number => [...all].sort((a, b) => a - b)[all.length >> 1]!;
 const named = (name: string): Training => workloads.find((workload) => workload.name === name) as Training;
 
-/** Windows of noise, the same again and again, the state carried. */
-function noise({ features = 1, batch, time }: Training): TrainingData {
-  const rng = createRng(1);
-  const inputs = Float32Array.from({ length: time * batch * features }, () => rng.normal());
-  const targets = Float32Array.from({ length: time * batch }, () => rng.normal());
-  return {
-    train: () => ({
-      inputShape: [time, batch, features],
-      inputType: "float",
-      targetShape: [time, batch, 1],
-      targetType: "float",
-      length: Number.MAX_SAFE_INTEGER,
-      carries: true,
-      masked: false,
-      fill(index, intoInputs, intoTargets) {
-        intoInputs.set(inputs);
-        intoTargets.set(targets);
-        return index === 0;
-      },
-    }),
-  };
-}
-
-const trainerOf = ({ cell, hidden, layers, batch, time }: Training, recompute: boolean | number): Promise<Trainer> =>
-  createTrainer(sequential({ rnn: recurrent(cellNamed(cell, hidden), { layers }), head: dense(1) }), {
+const trainerOf = (workload: Training, recompute: boolean | number): Promise<Trainer> =>
+  createTrainer(modelOf(workload), {
     loss: mse(),
     optimizer: adam({ learningRate: 2e-3 }),
     clip: { norm: 5 },
-    bptt: { window: time, recompute },
-    batch,
+    bptt: { window: workload.time, recompute },
+    batch: workload.batch,
     backend: wasm({ threads: 1 }),
   });
 
@@ -74,7 +48,7 @@ async function one(workload: Training, recompute: boolean | number, steps: numbe
   const trainer = await trainerOf(workload, recompute);
   const times: number[] = [];
   let last = performance.now();
-  for await (const _ of trainer.fit(noise(workload), { steps })) {
+  for await (const _ of trainer.fit(windowOf(workload), { steps })) {
     times.push(performance.now() - last);
     last = performance.now();
   }
@@ -93,7 +67,7 @@ async function inTurn(
   for (const recompute of recomputes) {
     const trainer = await trainerOf(workload, recompute);
     runs.push({
-      steps: trainer.fit(noise(workload), { steps: Number.MAX_SAFE_INTEGER }),
+      steps: trainer.fit(windowOf(workload), { steps: Number.MAX_SAFE_INTEGER }),
       trainer,
       times: [] as number[],
     });
@@ -160,7 +134,7 @@ async function updates(count: number): Promise<void> {
   console.log("updates   heap, MiB   resident, MiB   session, MiB   ms a step");
   let since = began;
   const every = Math.max(1, Math.floor(count / 10));
-  for await (const { step } of trainer.fit(noise(workload), { steps: count })) {
+  for await (const { step } of trainer.fit(windowOf(workload), { steps: count })) {
     if (step !== 1 && step % every !== 0) continue;
     globalThis.gc?.();
     const { heapUsed, rss } = process.memoryUsage();

@@ -12,16 +12,12 @@ import {
 import { generate } from "../../src/data/generate.js";
 import { createVocabulary } from "../../src/data/vocabulary.js";
 import type { Program } from "../../src/index.js";
-import { dense, oneHotEncoding, recurrent, sequential } from "../../src/layers/index.js";
-import type { Layer } from "../../src/layers/layer.js";
-import { cellNamed } from "../../src/models/text-model.js";
-import { createRng } from "../../src/parameters/rng.js";
-import type { TrainingData } from "../../src/train/data.js";
 import { crossEntropy, mse } from "../../src/train/losses.js";
 import { adam } from "../../src/train/optimizers.js";
 import { createTrainer, type Trainer } from "../../src/train/trainer.js";
+import { modelOf, windowOf } from "./model.js";
 import type { BenchBackend } from "./options.js";
-import type { Model, Sampling, Training, Workload } from "./workloads.js";
+import type { Sampling, Training, Workload } from "./workloads.js";
 
 export interface Subject {
   readonly threads: number;
@@ -103,13 +99,6 @@ export async function createSubject(workload: Workload, options: SubjectOptions 
   };
 }
 
-function modelOf({ cell, hidden, layers, vocabulary }: Model): Layer {
-  const rnn = recurrent(cellNamed(cell, hidden), { layers });
-  return vocabulary
-    ? sequential({ input: oneHotEncoding(vocabulary), rnn, head: dense(vocabulary) })
-    : sequential({ rnn, head: dense(1) });
-}
-
 /** One step of training, or several. */
 function training(trainer: Trainer, workload: Training, reportEvery = 1): () => Promise<unknown> {
   const steps = trainer.fit(windowOf(workload), { steps: Number.MAX_SAFE_INTEGER, reportEvery });
@@ -124,32 +113,6 @@ async function sampling(trainer: Trainer, { vocabulary: size, characters }: Samp
     let written = 0;
     for await (const character of generate(predictor, vocabulary, { length: characters })) written += character.length;
     if (written !== characters) throw new Error(`${written} characters instead of ${characters}`);
-  };
-}
-
-/** One window of random numbers, given again and again, its state carried. */
-function windowOf({ vocabulary, features = 1, batch, time }: Training): TrainingData {
-  const rng = createRng(1);
-  const draw = (): number => (vocabulary ? Math.floor(rng.uniform() * vocabulary) : rng.normal());
-  const width = vocabulary ? 1 : features;
-  const type = vocabulary ? "index" : "float";
-  const inputs = Float64Array.from({ length: time * batch * width }, draw);
-  const targets = Float64Array.from({ length: time * batch }, draw);
-  return {
-    train: () => ({
-      inputShape: [time, batch, width],
-      inputType: type,
-      targetShape: [time, batch, 1],
-      targetType: type,
-      length: Number.MAX_SAFE_INTEGER,
-      carries: true,
-      masked: false,
-      fill(index, intoInputs, intoTargets) {
-        intoInputs.set(inputs);
-        intoTargets.set(targets);
-        return index === 0;
-      },
-    }),
   };
 }
 

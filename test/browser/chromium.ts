@@ -33,6 +33,8 @@ const flags = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  // As in Node: without it SwiftShader takes a second for each kernel with memory of a workgroup; no kernel needs it.
+  "--enable-dawn-features=disable_workgroup_init",
 ];
 
 export async function launch(): Promise<Browser> {

@@ -69,10 +69,15 @@ const leaveIn = ({ page }: Tab, training: Training) =>
 /** A browser may let a worker that is in the middle of a step go on for two seconds. */
 const workersGone = ({ page }: Tab) => expect.poll(() => page.workers().length, { timeout: 10_000 }).toBe(0);
 
-/** What Node makes of it, with the fused multiply-add that browsers have. */
+const inNode = new Map<string, Promise<Outcome>>();
+
+/** What Node makes of it, with the fused multiply-add that browsers have; made once for each training. */
 function trainInNode(training: Training): Promise<Outcome> {
   enableRelaxedSimd();
-  return train(play, training);
+  const key = JSON.stringify(training);
+  const made = inNode.get(key) ?? train(play, training);
+  inNode.set(key, made);
+  return made;
 }
 
 interface Case {

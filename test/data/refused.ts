@@ -1,15 +1,9 @@
 import { expect } from "vitest";
-import { UserError } from "../../src/errors.js";
+import { refusalOf } from "../refusal.js";
 
 /** The call must throw a UserError, one sentence or two in plain words, that contains `message`. */
 export function refused(run: () => unknown, message: string): void {
-  let thrown: unknown;
-  try {
-    run();
-  } catch (error) {
-    thrown = error;
-  }
-  expect(thrown, `nothing was thrown; expected: ${message}`).toBeInstanceOf(UserError);
-  expect((thrown as UserError).message).toContain(message);
-  expect((thrown as UserError).message).toMatch(/^[^\n]{10,400}[.?]$/);
+  const said = refusalOf(run, message);
+  expect(said).toContain(message);
+  expect(said).toMatch(/^[^\n]{10,400}[.?]$/);
 }

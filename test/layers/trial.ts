@@ -2,7 +2,6 @@
 import { expect } from "vitest";
 import { evaluate } from "../../src/backend/evaluate.js";
 import { reference } from "../../src/backend/reference/index.js";
-import { UserError } from "../../src/errors.js";
 import { current, sumAll, zeros } from "../../src/graph/language.js";
 import { type Shape, sizeOf } from "../../src/graph/shape.js";
 import { gradients } from "../../src/graph/sweep.js";
@@ -11,6 +10,7 @@ import { type ElementType, type Variable, variable } from "../../src/graph/varia
 import type { Context, Layer } from "../../src/layers/layer.js";
 import type { Initializer } from "../../src/parameters/parameter.js";
 import { lower } from "../../src/program/lower.js";
+import { refusalOf } from "../refusal.js";
 
 /** A tensor that holds given numbers. */
 export interface Given {
@@ -170,14 +170,7 @@ export async function checkLayer(
 
 /** The call must throw a UserError of one line that begins with `message`. */
 export function refused(run: () => unknown, message: string): void {
-  let thrown: unknown;
-  try {
-    run();
-  } catch (error) {
-    thrown = error;
-  }
-  expect(thrown, `nothing was thrown; expected: ${message}`).toBeInstanceOf(UserError);
-  const said = (thrown as UserError).message;
+  const said = refusalOf(run, message);
   expect(said.slice(0, message.length), said).toBe(message);
   expect(said).toMatch(/^[^\n]{10,400}$/);
 }

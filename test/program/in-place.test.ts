@@ -3,23 +3,15 @@ import { describe, expect, it } from "vitest";
 import type { Cell } from "../../src/cells/cell.js";
 import { gru } from "../../src/cells/gru.js";
 import { lstm } from "../../src/cells/lstm.js";
-import { current, matmul, sigmoid, slice, softmax, sumAll, tanh, unroll, zeros } from "../../src/graph/language.js";
+import { current, matmul, sigmoid, slice, softmax, tanh } from "../../src/graph/language.js";
 import type { Shape } from "../../src/graph/shape.js";
-import { gradients } from "../../src/graph/sweep.js";
 import type { Tensor } from "../../src/graph/tensor.js";
 import { variable } from "../../src/graph/variable.js";
-import { lower } from "../../src/program/lower.js";
 import { inPlace } from "../../src/program/passes/in-place.js";
-import type { Buffer, Chain, Kernel, Program, Statement, View } from "../../src/program/program.js";
-import { checkForm } from "./arena.js";
+import type { Buffer, Chain, Kernel, Statement, View } from "../../src/program/program.js";
+import { programOf, trainingOf } from "./traced.js";
 
 const input = (name: string, shape: Shape): Tensor => current(variable(name, shape));
-function programOf(...tensors: Tensor[]): Program {
-  const results = tensors.map((tensor, i) => ({ variable: variable(`r${i}`, tensor.shape), tensor }));
-  const program = lower({ name: "test", results });
-  checkForm(program);
-  return program;
-}
 
 const buffer = (id: number, size: number, kind: Buffer["kind"] = "temporary"): Buffer => ({
   id,
@@ -121,19 +113,7 @@ describe("programs in place", () => {
   /** Elements of memory that a training step takes for each time step, row and hidden unit. */
   function memoryOf(cell: Cell, hidden: number): number {
     const [T, N, D] = [50, 4, 8];
-    const weights = Object.fromEntries(
-      Object.entries(cell.parameters(D)).map(([name, shape]) => [name, current(variable(name, shape))]),
-    );
-    const { outputs } = unroll({
-      inputs: { x: current(variable("x", [T, N, D])) },
-      state: Object.fromEntries(Object.entries(cell.state).map(([name, size]) => [name, zeros([N, size])])),
-      step: ({ x }, state) => {
-        const next = cell.step(x, state, weights);
-        return { state: next, outputs: { h: next.h! } };
-      },
-    });
-    const loss = sumAll(outputs.h!.mul(outputs.h!));
-    return programOf(loss, ...gradients(loss, Object.values(weights))).plan.size / (T * N * hidden);
+    return trainingOf(cell, [T, N, D]).plan.size / (T * N * hidden);
   }
 
   it("hold the gates, what they came from and their gradients in one place", () => {

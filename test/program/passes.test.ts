@@ -17,7 +17,6 @@ import {
   sumAll,
   tanh,
   unroll,
-  zeros,
 } from "../../src/graph/language.js";
 import { type Shape, sizeOf } from "../../src/graph/shape.js";
 import { gradients } from "../../src/graph/sweep.js";
@@ -31,6 +30,7 @@ import { below, oneOf } from "../graph/grow.js";
 import { difference } from "../graph/numeric.js";
 import { arena, checkForm } from "./arena.js";
 import { oracle } from "./oracle.js";
+import { programOf, trainingOf } from "./traced.js";
 
 function inputs(seed: string): {
   readonly memory: Map<Variable, Float64Array>;
@@ -49,13 +49,6 @@ function inputs(seed: string): {
       return current(made);
     },
   };
-}
-
-function programOf(...tensors: Tensor[]): Program {
-  const results = tensors.map((tensor, i) => ({ variable: variable(`r${i}`, tensor.shape), tensor }));
-  const program = lower({ name: "test", results });
-  checkForm(program);
-  return program;
 }
 
 /** The rewritten graph gives the oracle's values of the old one, by itself and as a program in one arena. */
@@ -189,21 +182,7 @@ describe("fewer passes", () => {
 
   /** The kernels within the loops of a training step of one cell. */
   function loopsOf(cell: Cell): readonly (readonly Kernel[])[] {
-    const [T, N, D, H] = [4, 3, 5, 8];
-    const weights = Object.fromEntries(
-      Object.entries(cell.parameters(D)).map(([name, shape]) => [name, current(variable(name, shape))]),
-    );
-    const { outputs } = unroll({
-      inputs: { x: current(variable("x", [T, N, D])) },
-      state: Object.fromEntries(Object.entries(cell.state).map(([name, size]) => [name, zeros([N, size])])),
-      step: ({ x }, state) => {
-        const next = cell.step(x, state, weights);
-        return { state: next, outputs: { h: next.h! } };
-      },
-      name: `${cell.name}, ${H}`,
-    });
-    const loss = sumAll(outputs.h!);
-    const program = programOf(loss, ...gradients(loss, Object.values(weights)));
+    const program = trainingOf(cell, [4, 3, 5]);
     return program.compute.flatMap((statement) => (statement.kind === "loop" ? [statement.body] : []));
   }
 

@@ -23,14 +23,9 @@ import { lower } from "../../src/program/lower.js";
 import { planMemory } from "../../src/program/passes/plan.js";
 import type { Buffer, Kernel, Program, Statement, View } from "../../src/program/program.js";
 import { checkForm } from "./arena.js";
+import { programOf } from "./traced.js";
 
 const input = (name: string, shape: Shape): Tensor => current(variable(name, shape));
-function programOf(...tensors: Tensor[]): Program {
-  const results = tensors.map((tensor, i) => ({ variable: variable(`r${i}`, tensor.shape), tensor }));
-  const program = lower({ name: "test", results });
-  checkForm(program);
-  return program;
-}
 const kinds = (program: Program): string[] => program.compute.map(({ kind }) => kind);
 
 describe("fusion", () => {

@@ -4,41 +4,14 @@
  */
 
 import { toBytes } from "../../../src/backend/wasm/assembler/encoding.js";
-import { i32, v128 } from "../../../src/backend/wasm/assembler/instructions.js";
 import { compileOptimized, enableRelaxedSimd, enableRevectorize } from "../../../src/backend/wasm/flags-node.js";
 import * as rare from "../../../src/backend/wasm/kernels/rare.js";
 import { emitProgram } from "../../../src/backend/wasm/module.js";
 import type { Instruction, Kernel, Program, Statement, View } from "../../../src/program/program.js";
-import { build } from "./emit.js";
+import { peakLoop, type Timed } from "../../bench/peak.js";
 
 enableRelaxedSimd();
 const revectorized = process.argv.includes("--revectorize") && enableRevectorize();
-
-/**
- * Ten independent chains of multiply-adds in registers, or ten of two neighbouring vectors, which 256-bit
- * revectorisation makes one: operations of one call, and the call.
- */
-export function peakLoop(wide: boolean): Timed {
-  const ITERATIONS = 20_000;
-  const count = wide ? 20 : 10;
-  const { exports } = build(true, 1, (module) => {
-    const ref = module.function("peak", [], undefined, (f) => {
-      const sums = Array.from({ length: count }, (_, i) => f.let(v128.load(i32.const(16384), 16 * i)));
-      const [x, y] = [f.constant(0.999), f.constant(0.001)];
-      f.count(0, ITERATIONS, 1, () => {
-        for (const sum of sums) f.set(sum, f.madd(sum, x, y));
-      });
-      for (const [i, sum] of sums.entries()) f.store(i32.const(32768), sum, 16 * i);
-    });
-    module.export("run", ref);
-  });
-  return { operations: count * 4 * 2 * ITERATIONS, call: () => exports.run!() };
-}
-
-interface Timed {
-  readonly operations: number;
-  readonly call: () => void;
-}
 
 /** Processor time, so that what else runs on the machine is not counted. */
 const seconds = (call: () => void): number => {
@@ -74,8 +47,8 @@ export interface Speed {
   readonly share: number;
 }
 
-const narrow = peakLoop(false);
-const wide = peakLoop(true);
+const narrow = peakLoop("narrow");
+const wide = peakLoop("wide");
 const peakSlice = slice(revectorized ? wide : narrow);
 
 /** The speed beside the peak, the two taken in turns. */

@@ -63,10 +63,11 @@ function carryOut(memory: Memory, kernel: Kernel, t: number): void {
   const rowOf = (view: View, r: number): number[] => Array.from({ length: view.columns }, (_, c) => on(view).get(r, c));
   switch (kernel.kind) {
     case "chain": {
+      const loads = kernel.loads.map(on);
       const results: { to: View; r: number; c: number; x: number }[] = [];
       for (let r = 0; r < kernel.rows; r++) {
         for (let c = 0; c < kernel.columns; c++) {
-          const values = kernel.loads.map((view) => on(view).get(r % view.rows, view.columns === 1 ? 0 : c));
+          const values = kernel.loads.map((view, i) => loads[i]!.get(r % view.rows, view.columns === 1 ? 0 : c));
           for (const instruction of kernel.code) {
             if (instruction.op === "constant") values.push(instruction.value);
             else if (instruction.op === "random") {
@@ -85,15 +86,13 @@ function carryOut(memory: Memory, kernel: Kernel, t: number): void {
     }
     case "product": {
       const k = kernel.transposeA ? kernel.a.rows : kernel.a.columns;
+      const [a, b, out] = [on(kernel.a), on(kernel.b), on(kernel.out)];
       for (let i = 0; i < kernel.out.rows; i++) {
         for (let j = 0; j < kernel.out.columns; j++) {
-          let sum = kernel.accumulate ? on(kernel.out).get(i, j) : 0;
-          for (let p = 0; p < k; p++) {
-            const a = kernel.transposeA ? on(kernel.a).get(p, i) : on(kernel.a).get(i, p);
-            const b = kernel.transposeB ? on(kernel.b).get(j, p) : on(kernel.b).get(p, j);
-            sum += a * b;
-          }
-          on(kernel.out).set(i, j, sum);
+          let sum = kernel.accumulate ? out.get(i, j) : 0;
+          for (let p = 0; p < k; p++)
+            sum += (kernel.transposeA ? a.get(p, i) : a.get(i, p)) * (kernel.transposeB ? b.get(j, p) : b.get(p, j));
+          out.set(i, j, sum);
         }
       }
       return;
@@ -102,10 +101,11 @@ function carryOut(memory: Memory, kernel: Kernel, t: number): void {
       const { input, out, axis, op, square } = kernel;
       const start = op === "sum" ? 0 : Number.NEGATIVE_INFINITY;
       const totals = new Map<string, number>();
+      const from = on(input);
       for (let r = 0; r < input.rows; r++) {
         for (let c = 0; c < input.columns; c++) {
           const to = axis === "rows" ? `${r % out.rows},${c}` : axis === "columns" ? `${r},0` : "0,0";
-          const x = on(input).get(r, c);
+          const x = from.get(r, c);
           const y = square ? x * x : x;
           const before = totals.get(to) ?? start;
           totals.set(to, op === "sum" ? before + y : Math.max(before, y));

@@ -1,10 +1,23 @@
 /** Builds small programs by hand and runs them on the wasm backend and on the plain loops. */
 import { expect } from "vitest";
 import { type WasmOptions, wasm } from "../../../src/backend/wasm/index.js";
+import type { WasmSession } from "../../../src/backend/wasm/session.js";
 import type { Buffer, ElementType, Kernel, Program, Statement, Variable, View } from "../../../src/program/program.js";
 import { interpret } from "./interpret.js";
 
 type Data = (i: number) => number;
+
+const usual: WasmOptions = {};
+const sessions = new WeakMap<WasmOptions, Promise<WasmSession>>();
+
+/** One for all programs with the same options: to make a session takes longer than most of them. */
+function sessionFor(options: WasmOptions): Promise<WasmSession> {
+  const known = sessions.get(options);
+  if (known) return known;
+  const made = wasm(options).createSession();
+  sessions.set(options, made);
+  return made;
+}
 
 /** Repeatable numbers in (−1, 1). */
 export function noise(seed: number): Data {
@@ -74,7 +87,7 @@ export function workbench() {
       commit: options.commit ?? [],
       plan: { offsets: new Map(), size: 0 },
     };
-    const session = await wasm(options.wasm).createSession();
+    const session = await sessionFor(options.wasm ?? usual);
     const executable = await session.compile(program);
     const memory = new Map<number, Float64Array>();
     for (const [id, numbers] of contents) {
@@ -92,7 +105,6 @@ export function workbench() {
       outputs.set(id, got as Float32Array);
       compare(name, got, memory.get(id)!, options.tolerance ?? 2e-6);
     }
-    session.dispose();
     return { result, outputs };
   }
   return { buffer, view, matrix, run };
