@@ -4,6 +4,7 @@ import { type Assignment, createLowering } from "./lowering/lowering.js";
 import { isPartOfInput } from "./lowering/schedule.js";
 import { createStorage } from "./lowering/storage.js";
 import { fewerKernels } from "./passes/fewer-kernels.js";
+import { halfActivations } from "./passes/half-activations.js";
 import { inPlace } from "./passes/in-place.js";
 import { intoLoops } from "./passes/into-loops.js";
 import { planMemory, readGuard } from "./passes/plan.js";
@@ -21,6 +22,8 @@ export interface ProgramOptions {
   readonly commit?: readonly Assignment[];
   /** Scalars that must be finite for `commit` to happen. */
   readonly guards?: readonly Tensor[];
+  /** What gradients are taken of: what it is computed from may be stored in fewer bits, where a backend asks for that. */
+  readonly loss?: Tensor;
   /** Share no memory, so that every value can be looked at after a run. */
   readonly keep?: boolean;
 }
@@ -31,11 +34,15 @@ export interface LowerOptions {
    * processor better does them step by step, in a cache. Default false.
    */
   readonly throughput?: boolean;
+  /**
+   * Whether activations are buffers of 16 bits, where the program says what its loss is and `keep` is not asked for. Default false.
+   */
+  readonly halfActivations?: boolean;
 }
 
 /** Makes the program that computes `results`, then carries out `commit`. */
-export function lower(options: ProgramOptions, { throughput = false }: LowerOptions = {}): Program {
-  return assembled(readied(options), undefined, throughput);
+export function lower(options: ProgramOptions, how: LowerOptions = {}): Program {
+  return assembled(readied(options), undefined, how);
 }
 
 /** Assignments made independent of one another, and the graph rewritten for fewer passes (but where every value is to be looked at). */
@@ -43,13 +50,20 @@ export function readied({
   results,
   commit = [],
   guards = [],
+  loss,
   ...options
 }: ProgramOptions): ProgramOptions & Pick<Required<ProgramOptions>, "commit" | "guards"> {
   const copied = commit.map(({ variable, tensor }) => ({ variable, tensor: ownCopy(tensor) }));
   const roots = [...[...results, ...copied].map(({ tensor }) => tensor), ...guards];
   const better = options.keep ? (tensor: Tensor) => tensor : fewerPasses(roots);
   const assigned = ({ variable, tensor }: Assignment): Assignment => ({ variable, tensor: better(tensor) });
-  return { ...options, results: results.map(assigned), commit: copied.map(assigned), guards: guards.map(better) };
+  return {
+    ...options,
+    ...(loss ? { loss: better(loss) } : {}),
+    results: results.map(assigned),
+    commit: copied.map(assigned),
+    guards: guards.map(better),
+  };
 }
 
 /** What `lower-shard.ts` knows of workers that share a batch. */
@@ -61,9 +75,9 @@ export interface Sharing {
 }
 
 export function assembled(
-  { name, results, commit: assignments = [], guards = [], keep = false }: ProgramOptions,
+  { name, results, commit: assignments = [], guards = [], loss, keep = false }: ProgramOptions,
   sharing?: Sharing,
-  throughput = false,
+  { throughput = false, halfActivations: asHalves = false }: LowerOptions = {},
 ): Program {
   const wanted = [...results, ...assignments].map(({ tensor }) => tensor);
   const representative = mergeEqual([...wanted, ...guards]);
@@ -91,15 +105,19 @@ export function assembled(
   const checks = guards.map((guard) => readGuard(storage.view(representative(guard))));
   const compute = keep ? inLoops : fewerKernels(storage.buffers, inLoops, [...checks, ...finish]);
   const all = [...compute, ...checks, ...finish];
-  const statements = keep ? all : inPlace(storage.buffers, all);
+  const isKnown = loss !== undefined && early.includes(representative(loss));
+  const { buffers, statements } =
+    asHalves && isKnown && !keep
+      ? halfActivations(storage.buffers, all, storage.view(representative(loss)))
+      : { buffers: storage.buffers, statements: keep ? all : inPlace(storage.buffers, all) };
   const part = (from: number, to?: number): Statement[] => statements.slice(from, to);
   return {
     name,
-    buffers: storage.buffers,
+    buffers,
     compute: part(0, compute.length),
     guards: part(compute.length, compute.length + checks.length).map((check) => reads(check as Kernel)[0]!),
     commit: part(compute.length + checks.length),
-    plan: planMemory(storage.buffers, statements, keep),
+    plan: planMemory(buffers, statements, keep),
   };
 }
 

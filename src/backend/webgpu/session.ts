@@ -36,9 +36,14 @@ export interface SessionOptions {
   readonly profile?: boolean;
   readonly stepwise?: boolean;
   readonly halfWeights?: boolean;
+  readonly halfActivations?: boolean;
 }
 
 const sizeOf = (variable: Variable): number => variable.shape.reduce((product, length) => product * length, 1);
+
+const halvesOf = ({ plan }: Program): number => plan.halves ?? 0;
+/** Elements of a pool that so many numbers of 16 bits take. */
+const words = (halves: number): number => Math.ceil(halves / 2);
 
 const disposal = (): UserError => new UserError("this session is disposed: create a new one");
 
@@ -46,14 +51,14 @@ export function createWebGpuSession(
   backend: Backend,
   device: Device,
   release: () => void,
-  { profile: profiled = false, stepwise = false, halfWeights = false }: SessionOptions = {},
+  { profile: profiled = false, stepwise = false, halfWeights = false, halfActivations = false }: SessionOptions = {},
 ): WebGpuSession {
   const { gpu } = device;
   const pools: Record<Space, Pool> = {
     variables: createPool(device, "variables", true),
     temporaries: createPool(device, "temporaries", false),
     indices: createPool(device, "whole numbers", true),
-    halves: createPool(device, "weights in 16 bits", false),
+    halves: createPool(device, "numbers in 16 bits", false),
   };
   const places = new Map<Variable, Place>();
   const executions = new Set<Execution>();
@@ -116,17 +121,18 @@ export function createWebGpuSession(
       );
     }
     pools.temporaries.reserve(program.plan.size, name);
+    pools.halves.reserve(words(halvesOf(program)), name);
   }
 
   /** Where the program's buffers lie; whole numbers that are temporary have places of their own. */
   function locator(program: Program, name: string): Map<number, Place> {
     const placed = new Map<number, Place>();
-    for (const { id, variable, type, size } of program.buffers) {
+    for (const { id, variable, type, size, half } of program.buffers) {
       const offset = program.plan.offsets.get(id);
       if (variable) placed.set(id, placeOf(variable));
       else if (offset === undefined) continue;
       else if (type === "index") placed.set(id, { space: "indices", offset: pools.indices.allocate(size, name) });
-      else placed.set(id, { space: "temporaries", offset });
+      else placed.set(id, { space: half ? "halves" : "temporaries", offset });
     }
     return placed;
   }
@@ -153,7 +159,7 @@ export function createWebGpuSession(
 
   async function compile(source: Program | ProgramOptions): Promise<WebGpuExecutable> {
     alive();
-    const program = "compute" in source ? source : lower(source, { throughput: true });
+    const program = "compute" in source ? source : lower(source, { throughput: true, halfActivations });
     const name = `the program "${program.name}"`;
     readback.flush();
     const { placed, plan, flag } = await checked(name, () => {
@@ -173,14 +179,14 @@ export function createWebGpuSession(
         },
       });
       pools.temporaries.reserve(program.plan.size + plan.scratch, name);
-      pools.halves.reserve(Math.ceil(plan.halves / 2), name);
+      pools.halves.reserve(words(halvesOf(program) + plan.halves), name);
       return { placed, plan, flag };
     });
     alive();
     const execution = await createExecution(device, plan, program.name);
     alive();
     executions.add(execution);
-    totals.temporaries += program.plan.size * BYTES;
+    totals.temporaries += (program.plan.size + words(halvesOf(program))) * BYTES;
 
     let group: GPUBindGroup | undefined;
     let generation = "";
@@ -237,6 +243,7 @@ export function createWebGpuSession(
         alive();
         const buffer = program.buffers.find((other) => other.id === id);
         if (!buffer) throw new Error(`${name} has no buffer ${id}`);
+        if (buffer.half) throw new Error(`${name} keeps ${buffer.name} in 16 bits: compile it with "keep" to look at it`);
         if (!buffer.variable && latest !== executable)
           throw new Error(`${name} was not the last to run: its temporaries are overwritten`);
         return get(placed.get(id)!, buffer.size);
