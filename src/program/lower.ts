@@ -4,11 +4,10 @@ import { type Assignment, createLowering } from "./lowering/lowering.js";
 import { isPartOfInput } from "./lowering/schedule.js";
 import { createStorage } from "./lowering/storage.js";
 import { fewerKernels } from "./passes/fewer-kernels.js";
-import { halfActivations } from "./passes/half-activations.js";
 import { inPlace } from "./passes/in-place.js";
 import { intoLoops } from "./passes/into-loops.js";
 import { planMemory, readGuard } from "./passes/plan.js";
-import { type Buffer, type Kernel, type Program, reads, type Statement } from "./program.js";
+import { type Buffer, type Kernel, type Program, reads, type Statement, type View } from "./program.js";
 import { fewerPasses } from "./rewriting/fewer-passes.js";
 import { mergeEqual, reachable } from "./rewriting/simplify.js";
 
@@ -35,10 +34,14 @@ export interface LowerOptions {
    */
   readonly throughput?: boolean;
   /**
-   * Whether activations are buffers of 16 bits, where the program says what its loss is and `keep` is not asked for. Default false.
+   * Puts buffers onto one another and plans them, with some of what the loss is computed from in 16 bits (`half-activations.ts`);
+   * for programs that say what their loss is, without `keep`. A parameter, so that who does not want it need not load it.
    */
-  readonly halfActivations?: boolean;
+  readonly inHalves?: (buffers: readonly Buffer[], statements: readonly Statement[], loss: View) => Placed;
 }
+
+/** Statements whose buffers have their places. */
+export type Placed = Pick<Program, "buffers" | "plan"> & { readonly statements: readonly Statement[] };
 
 /** Makes the program that computes `results`, then carries out `commit`. */
 export function lower(options: ProgramOptions, how: LowerOptions = {}): Program {
@@ -77,7 +80,7 @@ export interface Sharing {
 export function assembled(
   { name, results, commit: assignments = [], guards = [], loss, keep = false }: ProgramOptions,
   sharing?: Sharing,
-  { throughput = false, halfActivations: asHalves = false }: LowerOptions = {},
+  { throughput = false, inHalves }: LowerOptions = {},
 ): Program {
   const wanted = [...results, ...assignments].map(({ tensor }) => tensor);
   const representative = mergeEqual([...wanted, ...guards]);
@@ -105,11 +108,13 @@ export function assembled(
   const checks = guards.map((guard) => readGuard(storage.view(representative(guard))));
   const compute = keep ? inLoops : fewerKernels(storage.buffers, inLoops, [...checks, ...finish]);
   const all = [...compute, ...checks, ...finish];
-  const isKnown = loss !== undefined && early.includes(representative(loss));
-  const { buffers, statements } =
-    asHalves && isKnown && !keep
-      ? halfActivations(storage.buffers, all, storage.view(representative(loss)))
-      : { buffers: storage.buffers, statements: keep ? all : inPlace(storage.buffers, all) };
+  const placed = (): Placed => {
+    const { buffers } = storage;
+    if (inHalves && loss && !keep) return inHalves(buffers, all, storage.view(representative(loss)));
+    const statements = keep ? all : inPlace(buffers, all);
+    return { buffers, statements, plan: planMemory(buffers, statements, keep) };
+  };
+  const { buffers, statements, plan } = placed();
   const part = (from: number, to?: number): Statement[] => statements.slice(from, to);
   return {
     name,
@@ -117,7 +122,7 @@ export function assembled(
     compute: part(0, compute.length),
     guards: part(compute.length, compute.length + checks.length).map((check) => reads(check as Kernel)[0]!),
     commit: part(compute.length + checks.length),
-    plan: planMemory(buffers, statements, keep),
+    plan,
   };
 }
 

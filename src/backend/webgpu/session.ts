@@ -4,6 +4,7 @@
  */
 import { UserError } from "../../errors.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
+import { halfActivations } from "../../program/passes/half-activations.js";
 import type { Program, Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session } from "../contract.js";
 import { createTimes } from "../times.js";
@@ -51,7 +52,12 @@ export function createWebGpuSession(
   backend: Backend,
   device: Device,
   release: () => void,
-  { profile: profiled = false, stepwise = false, halfWeights = false, halfActivations = false }: SessionOptions = {},
+  {
+    profile: profiled = false,
+    stepwise = false,
+    halfWeights = false,
+    halfActivations: asHalves = false,
+  }: SessionOptions = {},
 ): WebGpuSession {
   const { gpu } = device;
   const pools: Record<Space, Pool> = {
@@ -159,7 +165,10 @@ export function createWebGpuSession(
 
   async function compile(source: Program | ProgramOptions): Promise<WebGpuExecutable> {
     alive();
-    const program = "compute" in source ? source : lower(source, { throughput: true, halfActivations });
+    const program =
+      "compute" in source
+        ? source
+        : lower(source, { throughput: true, ...(asHalves ? { inHalves: halfActivations } : {}) });
     const name = `the program "${program.name}"`;
     readback.flush();
     const { placed, plan, flag } = await checked(name, () => {
@@ -243,7 +252,8 @@ export function createWebGpuSession(
         alive();
         const buffer = program.buffers.find((other) => other.id === id);
         if (!buffer) throw new Error(`${name} has no buffer ${id}`);
-        if (buffer.half) throw new Error(`${name} keeps ${buffer.name} in 16 bits: compile it with "keep" to look at it`);
+        if (buffer.half)
+          throw new Error(`${name} keeps ${buffer.name} in 16 bits: compile it with "keep" to look at it`);
         if (!buffer.variable && latest !== executable)
           throw new Error(`${name} was not the last to run: its temporaries are overwritten`);
         return get(placed.get(id)!, buffer.size);

@@ -8,7 +8,19 @@
  *   what is copied into a variable                stays: it is handed on (carried states, outputs); the end of a state's values over
  *                                                 time is written once more, in 32 bits
  */
-import { type Buffer, type Chain, type Kernel, kernelsIn, reads, type Statement, type View, viewsOf, writes } from "../program.js";
+import type { Placed } from "../lower.js";
+import {
+  type Buffer,
+  type Chain,
+  type Kernel,
+  kernelsIn,
+  type MemoryPlan,
+  reads,
+  type Statement,
+  type View,
+  viewsOf,
+  writes,
+} from "../program.js";
 import { sameView, viewKey } from "../views.js";
 import { inPlace } from "./in-place.js";
 import { planMemory } from "./plan.js";
@@ -16,36 +28,38 @@ import { planMemory } from "./plan.js";
 /** Elements below which nothing is gained. */
 const LEAST = 1024;
 
-export interface Halved {
-  readonly buffers: readonly Buffer[];
-  readonly statements: readonly Statement[];
-}
+type Halved = Omit<Placed, "plan">;
 
 /**
  * The same program with `half` buffers, put onto one another, in the least memory found: gradients do not lie where halves lie, so
  * that what the first of them would lie on (the gates of the last layer) had better stay as it is. `loss`: where it is computed.
  */
-export function halfActivations(buffers: readonly Buffer[], statements: readonly Statement[], loss: View): Halved {
+export function halfActivations(buffers: readonly Buffer[], statements: readonly Statement[], loss: View): Placed {
   const all = halved(buffers, statements, loss);
   const placed = placements(all);
-  const stay = lastOfWidest(all, placed[0]!);
+  const stay = lastOfWidest(all, placed[0]);
   const others = stay.size > 0 ? placements(halved(buffers, statements, loss, stay)) : [];
-  const [best] = [...placed, ...others]
-    .map((each) => ({ each, bytes: bytesOf(each) }))
-    .sort((a, b) => a.bytes - b.bytes);
-  return best!.each;
+  const bytesOf = ({ plan: { size, halves = 0 } }: Placed): number => 4 * size + 2 * halves;
+  return [...placed, ...others].reduce((best, each) => (bytesOf(each) < bytesOf(best) ? each : best));
 }
 
-const placements = ({ buffers, statements }: Halved): Halved[] =>
-  [true, false].map((early) => ({ buffers, statements: inPlace(buffers, statements, early) }));
-
-function bytesOf({ buffers, statements }: Halved): number {
-  const { size, halves = 0 } = planMemory(buffers, statements);
-  return 4 * size + 2 * halves;
-}
+const placements = ({ buffers, statements: apart }: Halved): [Placed, Placed] => {
+  const placed = (early: boolean): Placed => {
+    const statements = inPlace(buffers, apart, early);
+    const [floats, halves] = [false, true].map((half) =>
+      planMemory(
+        buffers.filter((buffer) => (buffer.half ?? false) === half),
+        statements,
+      ),
+    ) as [MemoryPlan, MemoryPlan];
+    const offsets = new Map([...floats.offsets, ...halves.offsets]);
+    return { buffers, statements, plan: { offsets, size: floats.size, halves: halves.size } };
+  };
+  return [placed(true), placed(false)];
+};
 
 /** Of the halves that share the most memory, those that are written last. */
-function lastOfWidest({ buffers, statements }: Halved, placed: Halved): ReadonlySet<number> {
+function lastOfWidest({ buffers, statements }: Halved, placed: Placed): ReadonlySet<number> {
   const places = placed.statements.flatMap(kernelsIn).flatMap(viewsOf);
   const hosts = new Map(
     statements

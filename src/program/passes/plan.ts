@@ -1,6 +1,6 @@
 /**
- * The memory plan: each temporary buffer gets a place in one arena (those stored in 16 bits in another); buffers whose lifetimes
- * do not meet share it. Offsets are in elements, in multiples of 16.
+ * The memory plan: each temporary buffer gets a place in one arena; buffers whose lifetimes do not meet share it. Offsets
+ * are in elements, in multiples of 16 (64 bytes).
  */
 import { kept } from "../../graph/maps.js";
 import {
@@ -36,23 +36,9 @@ const align = (size: number): number => Math.ceil(size / 16) * 16;
 export function planMemory(buffers: readonly Buffer[], statements: readonly Statement[], keep = false): MemoryPlan {
   const lifetimes = findLifetimes(statements);
   const temporaries = buffers.filter((buffer) => buffer.kind === "temporary" && lifetimes.has(buffer.id));
-  const offsets = new Map<number, number>();
-  const arena = (half: boolean): number => {
-    const mine = temporaries.filter((buffer) => (buffer.half ?? false) === half);
-    return place(mine, lifetimes, keep, offsets);
-  };
-  return { offsets, size: arena(false), halves: arena(true) };
-}
-
-/** Gives each buffer its offset in an arena. @returns the arena's size */
-function place(
-  temporaries: readonly Buffer[],
-  lifetimes: ReadonlyMap<number, Lifetime>,
-  keep: boolean,
-  offsets: Map<number, number>,
-): number {
   /** By offset. */
   const placed: { readonly first: number; readonly last: number; readonly offset: number; readonly end: number }[] = [];
+  const offsets = new Map<number, number>();
   let size = 0;
   // The largest first: small ones fill the gaps.
   for (const buffer of [...temporaries].sort((a, b) => b.size - a.size || a.id - b.id)) {
@@ -69,7 +55,7 @@ function place(
     offsets.set(buffer.id, offset);
     size = Math.max(size, offset + length);
   }
-  return size;
+  return { offsets, size };
 }
 
 /** First and last moment at which each buffer is touched. What crosses a loop's steps, or its border, lives for the whole loop. */
