@@ -28,10 +28,12 @@ export interface WebGpuOptions {
    */
   readonly weights?: "float32" | "float16";
   /**
-   * How a training step stores what the forward pass leaves to the backward pass: gates, states over time, the inputs of layers,
-   * logits. "float16": in 16 bits, rounded as weights are, where the device has the feature shader-f16 and it saves memory. All is
-   * computed in float32; gradients, losses, carried states and whatever can be read stay in it, and a loop that is one dispatch reads
-   * its own states of the step before in it. XXX Not with `bptt.recompute`. Default "float32".
+   * How a training step stores what the forward pass leaves to the backward pass: gates, states over time, inputs of layers, logits.
+   * "float16": in 16 bits, rounded as weights are, where the device has the feature shader-f16. It computes in float32; gradients,
+   * losses, carried states and outputs stay in float32, and so do the gates of the last layer where the memory is needed anyway. A
+   * loop that is one dispatch reads its own state of the step before in float32, one that goes step by step in 16 bits. Text models of
+   * two layers of the three cells: losses off by 5·10⁻⁶, gradients by 6·10⁻⁴ of the largest; temporaries 0.70 (lstm), 0.80 (gru), 0.89
+   * (rnn) of the bytes. Without effect with `bptt.recompute`, and next to none on a single layer. Default "float32".
    */
   readonly activations?: "float32" | "float16";
 }
