@@ -7,7 +7,7 @@ import { fewerKernels } from "./passes/fewer-kernels.js";
 import { inPlace } from "./passes/in-place.js";
 import { intoLoops } from "./passes/into-loops.js";
 import { planMemory, readGuard } from "./passes/plan.js";
-import { type Buffer, type Kernel, type Program, reads, type Statement } from "./program.js";
+import { type Buffer, type Kernel, type Program, reads, type Statement, type View } from "./program.js";
 import { fewerPasses } from "./rewriting/fewer-passes.js";
 import { mergeEqual, reachable } from "./rewriting/simplify.js";
 
@@ -21,6 +21,8 @@ export interface ProgramOptions {
   readonly commit?: readonly Assignment[];
   /** Scalars that must be finite for `commit` to happen. */
   readonly guards?: readonly Tensor[];
+  /** What gradients are taken of: what it is computed from may be stored in fewer bits, where a backend asks for that. */
+  readonly loss?: Tensor;
   /** Share no memory, so that every value can be looked at after a run. */
   readonly keep?: boolean;
 }
@@ -31,11 +33,19 @@ export interface LowerOptions {
    * processor better does them step by step, in a cache. Default false.
    */
   readonly throughput?: boolean;
+  /**
+   * Puts buffers onto one another and plans them, with some of what the loss is computed from in 16 bits (`half-activations.ts`);
+   * for programs that say what their loss is, without `keep`. A parameter, so that who does not want it need not load it.
+   */
+  readonly inHalves?: (buffers: readonly Buffer[], statements: readonly Statement[], loss: View) => Placed;
 }
 
+/** Statements whose buffers have their places. */
+export type Placed = Pick<Program, "buffers" | "plan"> & { readonly statements: readonly Statement[] };
+
 /** Makes the program that computes `results`, then carries out `commit`. */
-export function lower(options: ProgramOptions, { throughput = false }: LowerOptions = {}): Program {
-  return assembled(readied(options), undefined, throughput);
+export function lower(options: ProgramOptions, how: LowerOptions = {}): Program {
+  return assembled(readied(options), undefined, how);
 }
 
 /** Assignments made independent of one another, and the graph rewritten for fewer passes (but where every value is to be looked at). */
@@ -43,13 +53,20 @@ export function readied({
   results,
   commit = [],
   guards = [],
+  loss,
   ...options
 }: ProgramOptions): ProgramOptions & Pick<Required<ProgramOptions>, "commit" | "guards"> {
   const copied = commit.map(({ variable, tensor }) => ({ variable, tensor: ownCopy(tensor) }));
   const roots = [...[...results, ...copied].map(({ tensor }) => tensor), ...guards];
   const better = options.keep ? (tensor: Tensor) => tensor : fewerPasses(roots);
   const assigned = ({ variable, tensor }: Assignment): Assignment => ({ variable, tensor: better(tensor) });
-  return { ...options, results: results.map(assigned), commit: copied.map(assigned), guards: guards.map(better) };
+  return {
+    ...options,
+    ...(loss ? { loss: better(loss) } : {}),
+    results: results.map(assigned),
+    commit: copied.map(assigned),
+    guards: guards.map(better),
+  };
 }
 
 /** What `lower-shard.ts` knows of workers that share a batch. */
@@ -61,9 +78,9 @@ export interface Sharing {
 }
 
 export function assembled(
-  { name, results, commit: assignments = [], guards = [], keep = false }: ProgramOptions,
+  { name, results, commit: assignments = [], guards = [], loss, keep = false }: ProgramOptions,
   sharing?: Sharing,
-  throughput = false,
+  { throughput = false, inHalves }: LowerOptions = {},
 ): Program {
   const wanted = [...results, ...assignments].map(({ tensor }) => tensor);
   const representative = mergeEqual([...wanted, ...guards]);
@@ -91,15 +108,21 @@ export function assembled(
   const checks = guards.map((guard) => readGuard(storage.view(representative(guard))));
   const compute = keep ? inLoops : fewerKernels(storage.buffers, inLoops, [...checks, ...finish]);
   const all = [...compute, ...checks, ...finish];
-  const statements = keep ? all : inPlace(storage.buffers, all);
+  const placed = (): Placed => {
+    const { buffers } = storage;
+    if (inHalves && loss && !keep) return inHalves(buffers, all, storage.view(representative(loss)));
+    const statements = keep ? all : inPlace(buffers, all);
+    return { buffers, statements, plan: planMemory(buffers, statements, keep) };
+  };
+  const { buffers, statements, plan } = placed();
   const part = (from: number, to?: number): Statement[] => statements.slice(from, to);
   return {
     name,
-    buffers: storage.buffers,
+    buffers,
     compute: part(0, compute.length),
     guards: part(compute.length, compute.length + checks.length).map((check) => reads(check as Kernel)[0]!),
     commit: part(compute.length + checks.length),
-    plan: planMemory(storage.buffers, statements, keep),
+    plan,
   };
 }
 

@@ -30,6 +30,8 @@ export interface Buffer {
    * all-reduce to read; "common": one for all of them.
    */
   readonly kind: "variable" | "temporary" | "partial" | "common";
+  /** Stored in 16 bits, in an arena of its own (temporaries only, where a backend asks for it). */
+  readonly half?: boolean;
   /** The session's variable behind it (kind "variable" only). */
   readonly variable?: Variable;
 }
@@ -233,6 +235,8 @@ export interface MemoryPlan {
   readonly offsets: ReadonlyMap<number, number>;
   /** Elements of the arena. */
   readonly size: number;
+  /** Elements of the arena of the buffers that are stored in 16 bits. Default 0. */
+  readonly halves?: number;
 }
 
 /** A statement itself, or what stands in a loop. */

@@ -161,6 +161,7 @@ export function trainingStep(options: ForwardOptions & UpdateOptions): TrainingS
       ],
       commit: [...carried, ...updates, ...commit],
       guards: [loss, norm],
+      loss,
     },
   };
 }

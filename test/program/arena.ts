@@ -1,8 +1,10 @@
 /**
  * Runs a program in ONE array, by the plan's offsets, and watches it: every element remembers which buffer wrote it last, so that a
- * read of what another buffer has overwritten, or of what nobody has written, is an error. Also checks the program's form.
+ * read of what another buffer has overwritten, or of what nobody has written, is an error. Buffers of 16 bits have an array of their
+ * own, and what is written there is rounded. Also checks the program's form.
  */
 import { runKernel } from "../../src/backend/reference/kernels.js";
+import { fromHalf, toHalf } from "../../src/files/half.js";
 import { sizeOf } from "../../src/graph/shape.js";
 import type { Variable } from "../../src/graph/variable.js";
 import { type Kernel, type Program, reads, type Statement, type View, writes } from "../../src/program/program.js";
@@ -17,14 +19,19 @@ export interface Arena {
 /** An arena full of NaN; variables hold `values`, their initial numbers, or zeros. */
 export function arena(program: Program, values: Iterable<readonly [Variable, ArrayLike<number>]> = []): Arena {
   const variables = new Map<Variable, Float64Array>();
-  const cells = new Float64Array(program.plan.size).fill(Number.NaN);
-  const writer = new Int32Array(program.plan.size).fill(nobody);
+  const ofSize = (size: number) => ({
+    cells: new Float64Array(size).fill(Number.NaN),
+    writer: new Int32Array(size).fill(nobody),
+  });
+  const [floats, halves] = [ofSize(program.plan.size), ofSize(program.plan.halves ?? 0)];
+  const arenaOf = (buffer: number): typeof floats => (program.buffers[buffer]!.half ? halves : floats);
   const given = new Map(values);
   const memory = program.buffers.map((buffer) => {
     if (!buffer.variable) {
       const offset = program.plan.offsets.get(buffer.id);
       if (offset === undefined) return new Float64Array(0);
-      if (offset % 16 !== 0 || offset + buffer.size > program.plan.size)
+      const { cells } = arenaOf(buffer.id);
+      if (offset % 16 !== 0 || offset + buffer.size > cells.length)
         throw new Error(`${buffer.name} lies at ${offset}, outside or not aligned`);
       return cells.subarray(offset, offset + buffer.size);
     }
@@ -46,6 +53,7 @@ export function arena(program: Program, values: Iterable<readonly [Variable, Arr
   const carryOut = (kernel: Kernel, t: number): void => {
     for (const view of reads(kernel))
       elements(view, t, (index) => {
+        const { writer } = arenaOf(view.buffer);
         if (writer[index] === view.buffer) return;
         const other = program.buffers[writer[index]!]?.name ?? "nobody";
         throw new Error(
@@ -55,7 +63,9 @@ export function arena(program: Program, values: Iterable<readonly [Variable, Arr
     runKernel(kernel, memory, t);
     for (const view of writes(kernel))
       elements(view, t, (index) => {
+        const { cells, writer } = arenaOf(view.buffer);
         writer[index] = view.buffer;
+        if (cells === halves.cells) cells[index] = fromHalf(toHalf(cells[index]!));
       });
   };
   const runAll = (statements: readonly Statement[]): void => {
@@ -74,7 +84,8 @@ export function arena(program: Program, values: Iterable<readonly [Variable, Arr
       runAll(program.compute);
       const finite = program.guards.every((guard) => {
         elements(guard, 0, (index) => {
-          if (writer[index] !== guard.buffer) throw new Error("a guard is spoiled before it is read");
+          if (arenaOf(guard.buffer).writer[index] !== guard.buffer)
+            throw new Error("a guard is spoiled before it is read");
         });
         return Number.isFinite(memory[guard.buffer]![guard.offset]);
       });

@@ -98,7 +98,7 @@ async function attemptDevice(
 /** What a feature is for, in an error. */
 const uses: Partial<Record<GPUFeatureName, string>> = {
   "timestamp-query": "times of kernels want",
-  "shader-f16": "weights in float16 want",
+  "shader-f16": "weights or activations in float16 want",
 };
 
 /** @throws UserError where one is missing */

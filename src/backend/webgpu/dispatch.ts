@@ -36,7 +36,7 @@ export interface Plan {
   readonly commit: readonly Planned[];
   /** Elements that the dispatches need beside the program's own temporaries. */
   readonly scratch: number;
-  /** Numbers of 16 bits that they need. */
+  /** Numbers of 16 bits that they need beside the program's own. */
   readonly halves: number;
 }
 

@@ -49,7 +49,7 @@ export function planProgram({
   let [taken, scratch, halves] = [0, 0, 0];
   const places: ReadonlyMap<number, Place> = new Map([
     [SCRATCH, { space: "temporaries", offset: scratchOffset }],
-    [HALVES, { space: "halves", offset: 0 }],
+    [HALVES, { space: "halves", offset: program.plan.halves ?? 0 }],
   ]);
   const planning: Planning = {
     limits,

@@ -4,6 +4,7 @@
  */
 import { UserError } from "../../errors.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
+import { halfActivations } from "../../program/passes/half-activations.js";
 import type { Program, Variable } from "../../program/program.js";
 import { heaviest } from "../../program/work.js";
 import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session } from "../contract.js";
@@ -38,9 +39,14 @@ export interface SessionOptions {
   readonly profile?: boolean;
   readonly stepwise?: boolean;
   readonly halfWeights?: boolean;
+  readonly halfActivations?: boolean;
 }
 
 const sizeOf = (variable: Variable): number => variable.shape.reduce((product, length) => product * length, 1);
+
+const halvesOf = ({ plan }: Program): number => plan.halves ?? 0;
+/** Elements of a pool that so many numbers of 16 bits take. */
+const words = (halves: number): number => Math.ceil(halves / 2);
 
 const disposal = (): UserError => new UserError("this session is disposed: create a new one");
 
@@ -48,7 +54,12 @@ export function createWebGpuSession(
   backend: Backend,
   device: Device,
   release: () => void,
-  { profile: profiled = false, stepwise = false, halfWeights = false }: SessionOptions = {},
+  {
+    profile: profiled = false,
+    stepwise = false,
+    halfWeights = false,
+    halfActivations: asHalves = false,
+  }: SessionOptions = {},
 ): WebGpuSession {
   const { gpu } = device;
   let failure: Error | undefined;
@@ -69,7 +80,7 @@ export function createWebGpuSession(
     variables: createPool(device, "variables", true, watch),
     temporaries: createPool(device, "temporaries", false, watch),
     indices: createPool(device, "whole numbers", true, watch),
-    halves: createPool(device, "weights in 16 bits", false, watch),
+    halves: createPool(device, "numbers in 16 bits", false, watch),
   };
   const places = new Map<Variable, Place>();
   const executions = new Set<Execution>();
@@ -135,7 +146,12 @@ export function createWebGpuSession(
 
   /** Elements of everything that is new in a program. */
   function roomFor(program: Program): Record<Space, number> {
-    const room = { variables: 0, temporaries: program.plan.size, indices: aligned(1), halves: 0 };
+    const room = {
+      variables: 0,
+      temporaries: program.plan.size,
+      indices: aligned(1),
+      halves: words(halvesOf(program)),
+    };
     const fresh = new Set<Variable>();
     for (const { id, variable, type, size } of program.buffers) {
       if (!variable) room.indices += type === "index" && program.plan.offsets.has(id) ? aligned(size) : 0;
@@ -148,12 +164,12 @@ export function createWebGpuSession(
   /** Where the program's buffers lie; whole numbers that are temporary have places of their own. */
   function locator(program: Program, name: string): Map<number, Place> {
     const placed = new Map<number, Place>();
-    for (const { id, variable, type, size } of program.buffers) {
+    for (const { id, variable, type, size, half } of program.buffers) {
       const offset = program.plan.offsets.get(id);
       if (variable) placed.set(id, placeOf(variable));
       else if (offset === undefined) continue;
       else if (type === "index") placed.set(id, { space: "indices", offset: pools.indices.allocate(size, name) });
-      else placed.set(id, { space: "temporaries", offset });
+      else placed.set(id, { space: half ? "halves" : "temporaries", offset });
     }
     return placed;
   }
@@ -166,7 +182,10 @@ export function createWebGpuSession(
 
   async function compile(source: Program | ProgramOptions): Promise<WebGpuExecutable> {
     alive();
-    const program = "compute" in source ? source : lower(source, { throughput: true });
+    const program =
+      "compute" in source
+        ? source
+        : lower(source, { throughput: true, ...(asHalves ? { inHalves: halfActivations } : {}) });
     const name = `the program "${program.name}"`;
     await makeRoom(device, pools, roomFor(program), name, ready);
     const flag = pools.indices.allocate(1, name);
@@ -183,13 +202,13 @@ export function createWebGpuSession(
         workgroupStorage: gpu.limits.maxComputeWorkgroupStorageSize,
       },
     });
-    const beside = { temporaries: program.plan.size + plan.scratch, halves: Math.ceil(plan.halves / 2) };
+    const beside = { temporaries: program.plan.size + plan.scratch, halves: words(halvesOf(program) + plan.halves) };
     await makeRoom(device, pools, beside, name, ready);
     const execution = await createExecution(device, plan, program.name);
     executions.add(execution);
     if (disposed) execution.destroy();
     alive();
-    totals.temporaries += program.plan.size * BYTES;
+    totals.temporaries += (program.plan.size + words(halvesOf(program))) * BYTES;
 
     let group: GPUBindGroup | undefined;
     let generation = "";
@@ -253,6 +272,8 @@ export function createWebGpuSession(
         alive();
         const buffer = program.buffers.find((other) => other.id === id);
         if (!buffer) throw new Error(`${name} has no buffer ${id}`);
+        if (buffer.half)
+          throw new Error(`${name} keeps ${buffer.name} in 16 bits: compile it with "keep" to look at it`);
         if (!buffer.variable && latest !== executable)
           throw new Error(`${name} was not the last to run: its temporaries are overwritten`);
         return get(placed.get(id)!, buffer.size);

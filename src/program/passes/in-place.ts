@@ -36,8 +36,11 @@ interface Matrix {
   since: number;
 }
 
-/** The same statements with buffers of kind "temporary" put onto one another. */
-export function inPlace(buffers: readonly Buffer[], statements: readonly Statement[]): Statement[] {
+/**
+ * The same statements with buffers of kind "temporary" put onto one another. `early`: older values may take their places in a wider
+ * new one that they do not fill, which is then there from the first of them on.
+ */
+export function inPlace(buffers: readonly Buffer[], statements: readonly Statement[], early = true): Statement[] {
   const matrices = matricesOf(buffers, statements);
   const hosts = new Map<number, { readonly host: number; readonly start: number }>();
   const resolve = (buffer: number): { readonly host: number; readonly start: number } => {
@@ -88,7 +91,7 @@ export function inPlace(buffers: readonly Buffer[], statements: readonly Stateme
   };
   const mayMeet = ({ from, to }: Pair, at: Moment): boolean => {
     const [old, young] = [columnsOf(from)!, columnsOf(to)!];
-    if (old.host === young.host) return false;
+    if (old.host === young.host || buffers[old.host]!.half !== buffers[young.host]!.half) return false;
     return fits(matrices.get(old.host)!, matrices.get(young.host)!, old.from - young.from, at);
   };
   /**
@@ -103,7 +106,7 @@ export function inPlace(buffers: readonly Buffer[], statements: readonly Stateme
     const filled = chosen.reduce((sum, { from }) => sum + columnsOf(from)!.width, 0);
     const isFull = filled === columnsOf(candidates[0]!.to)!.width;
     const isNear = ({ since }: Pair): boolean =>
-      !statements.slice(since + 1, at.statement).some(({ kind }) => kind === "loop");
+      early && !statements.slice(since + 1, at.statement).some(({ kind }) => kind === "loop");
     for (const pair of chosen) {
       if (!(isFull || isNear(pair)) || !mayMeet(pair, at)) continue;
       const [old, young] = [columnsOf(pair.from)!, columnsOf(pair.to)!];

@@ -64,7 +64,9 @@ describe("weights in float16", () => {
     const without = { features: new Set<string>() } as unknown as GPUDevice;
     const refused = webgpu({ device: without, weights: "float16" }).createSession();
     await expect(refused).rejects.toThrow(UserError);
-    await expect(refused).rejects.toThrow("weights in float16 want a graphics device with the feature shader-f16");
+    await expect(refused).rejects.toThrow(
+      "weights or activations in float16 want a graphics device with the feature shader-f16",
+    );
   });
 
   // SwiftShader has no shader-f16; Mesa's software driver and most graphics cards do.

@@ -25,6 +25,11 @@ const functions = {
   isZero: `fn isZero(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) == 0u; }`,
   // By way of a call, since the language refuses an infinity in a constant expression.
   fromBits: `fn fromBits(bits: u32) -> f32 { return bitcast<f32>(bits); }`,
+  // A conversion of what is too large may give anything, and one of what is not finite.
+  toHalf: `fn toHalf(x: f32) -> f16 {
+  let bits = ((bitcast<u32>(x) >> 16u) & 0x8000u) | select(0x7c00u, 0x7e00u, isNan(x));
+  return select(bitcast<vec2<f16>>(bits).x, f16(clamp(x, -65504.0, 65504.0)), isFinite(x));
+}`,
   maximum: `fn maximum(a: f32, b: f32) -> f32 { return select(max(a, b), a + b, isNan(a) || isNan(b)); }`,
   minimum: `fn minimum(a: f32, b: f32) -> f32 { return select(min(a, b), a + b, isNan(a) || isNan(b)); }`,
   signOf: `fn signOf(x: f32) -> f32 { return select(sign(x), x, isNan(x)); }`,

@@ -139,7 +139,7 @@ function tiles(
     const [row, column] = transposed ? ["depth", "side"] : ["side", "depth"];
     return `fn fetch${name}(base: u32, side: u32, depth: u32) -> f32 {
   if (side >= ${side} || depth >= ${K}) { return 0.0; }
-  return ${matrix.space}[base + ${row} * ${matrix.stride} + ${column}];
+  return ${matrix.load(`base + ${row} * ${matrix.stride} + ${column}`)};
 }`;
   };
   const declarations = `var<workgroup> tileA: array<vec4<f32>, ${quadsA * tiling.depth}>;

@@ -82,7 +82,7 @@ export function createSource(locate: Locate, flag?: number): Source {
         at: (row, column) => `${base} + ${row} * ${stride} + ${column}`,
         load: (place) => (space === "halves" ? `f32(halves[${place}])` : `${space}[${place}]`),
         store(place, value) {
-          const number = space === "halves" ? `f16(${value})` : value;
+          const number = space === "halves" ? `toHalf(${value})` : value;
           return `${flagWord ? "if (commits) { " : ""}${space}[${place}] = ${number};${flagWord ? " }" : ""}`;
         },
       };
