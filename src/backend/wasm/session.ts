@@ -6,11 +6,9 @@ import { lower, type ProgramOptions } from "../../program/lower.js";
 import { kernelsOf, type Program, type Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session } from "../contract.js";
 import { turn } from "../turn.js";
-import { type Code, toBytes } from "./assembler/encoding.js";
+import { type CompileModule, type Emitted, emitOnce, type Lowered, lowerOnce } from "./cache.js";
 import { createHeap, type Heap } from "./heap.js";
-import type { Team } from "./kernels/emission.js";
 import { usesRare } from "./kernels/pointwise.js";
-import { type EmittedModule, emitProgram } from "./module.js";
 import type { Part } from "./threads/crew.js";
 import { createLocalStore, type Store } from "./threads/store.js";
 import { CONTROL_BYTES, CREW_BYTES, disposed, wantsShared } from "./threads/thread.js";
@@ -28,9 +26,6 @@ const onDemand = {
   bounds: () => import("./bounds.js"),
   clock: () => import("./clock.js"),
 };
-
-/** Makes a module of its bytes. */
-export type CompileModule = (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module | Promise<WebAssembly.Module>;
 
 export interface SessionOptions {
   readonly relaxed: boolean;
@@ -50,20 +45,6 @@ export interface WasmSession extends Session {
   readonly threads: number;
   /** Time by kernel, longest first; empty unless the session was created with `profile`. */
   profile(): ProfileEntry[];
-}
-
-/** Compiled modules by their code: a second trainer of the same shapes starts at once. */
-const compiled = new Map<string, Promise<WebAssembly.Module>>();
-const MODULES_KEPT = 32;
-
-async function compileOnce(code: Code, compile: CompileModule): Promise<WebAssembly.Module> {
-  const known = compiled.get(code);
-  if (known) return known;
-  const module = (async () => compile(toBytes(code)))();
-  if (compiled.size >= MODULES_KEPT) compiled.delete(compiled.keys().next().value!);
-  compiled.set(code, module);
-  module.catch(() => compiled.delete(code));
-  return module;
 }
 
 /** Memory for temporaries, and which program used it last. */
@@ -131,24 +112,25 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     );
   };
 
-  /** A program for each worker; equal ones are the same object. `team`: where there are several. */
-  const programsOf = async (
-    source: Program | ProgramOptions,
-  ): Promise<{ readonly programs: readonly Program[]; readonly team?: Team }> => {
+  const settings = { ...options, compile: undefined, control };
+
+  /** A program for each worker; equal ones are the same object. */
+  const programsOf = async (source: Program | ProgramOptions): Promise<Lowered> => {
     if ("compute" in source) {
       (await onDemand.bounds()).checkBounds(source);
-      return { programs: [source] };
+      return { programs: [source], emitted: new Map() };
     }
-    if (threads > 1) {
-      const { sharedByRows, teamOf } = await onDemand.sharing();
-      const programs = sharedByRows(source, threads, options.shareFrom);
-      if (programs) return { programs, team: teamOf(programs.length, control) };
-    }
-    return { programs: [lower(source)] };
+    const sharing = threads > 1 ? await onDemand.sharing() : undefined;
+    return lowerOnce(source, settings, () => {
+      const programs = sharing?.sharedByRows(source, threads, options.shareFrom, crew.begin);
+      return programs ?? [lower(source)];
+    });
   };
 
   async function compile(source: Program | ProgramOptions): Promise<Executable> {
-    const { programs, team } = await programsOf(source);
+    const { programs, emitted: known } = await programsOf(source);
+    if (programs.length > 1) crew.begin(programs.length);
+    const team = programs.length > 1 ? (await onDemand.sharing()).teamOf(programs.length, control) : undefined;
     const rare = programs.some((program) => kernelsOf(program).some(usesRare)) ? await onDemand.rare() : undefined;
     await turn();
     const { constantAddress } = alive();
@@ -156,23 +138,13 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     const name = `the program "${program.name}"`;
     checkPlan(programs, name);
     for (const { variable } of program.buffers) if (variable) addressOf(variable);
-    const modules = new Map<Program, EmittedModule & { readonly module: WebAssembly.Module }>();
+    const modules = new Map<Program, Emitted & { readonly made: WebAssembly.Module }>();
     for (const shard of new Set(programs)) {
-      const emitted = emitProgram({
-        ...options,
-        program: shard,
-        shared,
-        team,
-        rare,
-        constantAddress,
-        variableAddress: addressOf,
-      });
-      totals.code += emitted.code.length;
+      const request = { ...options, program: shard, shared, team, rare, constantAddress, variableAddress: addressOf };
+      const emitted = emitOnce(request, known, options.compile ?? WebAssembly.compile);
+      totals.code += emitted.bytes;
       await turn();
-      modules.set(shard, {
-        ...emitted,
-        module: await compileOnce(emitted.code, options.compile ?? WebAssembly.compile),
-      });
+      modules.set(shard, { ...emitted, made: await emitted.module });
     }
     const emitted = programs.map((shard) => modules.get(shard)!);
     const { labels, memory } = emitted[0]!;
@@ -185,7 +157,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     let place = common + exchanged;
     let firstRow = 0;
     const parts = programs.map(({ plan, shard }, worker): Part => {
-      const { module, memory: own } = emitted[worker]!;
+      const { made: module, memory: own } = emitted[worker]!;
       const parameters = { worker, firstRow, arena: place, common, partials: common + memory.common };
       totals.temporaries += plan.size * BYTES;
       place += own.arena;

@@ -22,7 +22,7 @@ export function reachable(
 }
 
 /** Every tensor, the bodies of loops included. */
-function everything(roots: readonly Tensor[]): Tensor[] {
+export function everything(roots: readonly Tensor[]): Tensor[] {
   const found = new Set<Tensor>();
   const pending = [...roots];
   for (let tensor = pending.pop(); tensor; tensor = pending.pop()) {
@@ -36,7 +36,7 @@ function everything(roots: readonly Tensor[]): Tensor[] {
 }
 
 /** JSON knows neither infinities nor −0. */
-const written = (value: unknown): string =>
+export const written = (value: unknown): string =>
   typeof value !== "number" ? JSON.stringify(value) : Object.is(value, -0) ? "-0" : String(value);
 
 /** For each tensor the first one that computes the same from the same. */
