@@ -3,7 +3,7 @@ import { kept } from "../graph/maps.js";
 import type { Tensor } from "../graph/tensor.js";
 import { type ProgramOptions, rootsOf } from "./lower.js";
 import type { Program, Variable } from "./program.js";
-import { everything, written } from "./rewriting/simplify.js";
+import { describe, everything } from "./rewriting/simplify.js";
 
 export interface Structure {
   readonly key: string;
@@ -11,39 +11,38 @@ export interface Structure {
   readonly variables: readonly Variable[];
 }
 
-export function structureOf(options: ProgramOptions): Structure {
-  const { results, commit = [], guards = [], name, keep } = options;
+/** `settings`: of the lowering, as JSON. */
+export function structureOf(options: ProgramOptions, settings: unknown): Structure {
   // In the order in which they were made, as lowering takes them.
   const all = everything(rootsOf(options));
   const tensors = new Map(all.map((tensor, i) => [tensor, i]));
   const variables = new Map<Variable, number>();
-  const numbersOf = (some: readonly Tensor[]) => some.map((tensor) => tensors.get(tensor));
+  const numbersOf = (some: readonly Tensor[] = []) => some.map((tensor) => tensors.get(tensor));
   const numberOf = (variable: Variable): number => kept(variables, variable, () => variables.size);
-  let key = "";
-  for (const { op, inputs, shape, type, scope, name, attributes } of all) {
-    const { variable, loop, value, ...plain } = attributes;
-    key += JSON.stringify([op, numbersOf(inputs), shape, type, scope, name, plain, variable && numberOf(variable)]);
-    if (value !== undefined) key += written(value);
-    if (!loop) continue;
-    const { name: loopName, steps, reverse } = loop;
-    const parts = [loop.stepInputs, loop.states, loop.next, loop.sequences].map(numbersOf);
-    key += JSON.stringify([loopName, steps, reverse, ...parts]);
-  }
-  const assigned = [results, commit].map((list) =>
+  const parts = all.map((tensor) => {
+    const { inputs, type, scope, name } = tensor;
+    const { loop } = tensor.attributes;
+    const body = loop && [loop.stepInputs, loop.states, loop.next, loop.sequences].map(numbersOf);
+    return [
+      describe(tensor, numberOf),
+      numbersOf(inputs),
+      type,
+      scope,
+      name,
+      loop?.name,
+      loop?.steps,
+      loop?.reverse,
+      body,
+    ];
+  });
+  const assigned = [options.results, options.commit ?? []].map((list) =>
     list.map(({ variable, tensor }) => [numberOf(variable), tensors.get(tensor)]),
   );
+  const { guards, name, keep } = options;
   const known = [...variables.keys()];
-  const bare = known.map(withoutNumbers);
-  return { key: key + JSON.stringify([assigned, numbersOf(guards), name, keep, bare]), variables: known };
+  const memory = known.map((variable) => ({ ...variable, initial: 0 }));
+  return { key: JSON.stringify([settings, parts, assigned, numbersOf(guards), name, keep, memory]), variables: known };
 }
-
-/** A variable but for what it holds at first. */
-export const withoutNumbers = ({ name, shape, type, batch }: Variable): Variable => ({
-  name,
-  shape,
-  type,
-  ...(batch && { batch }),
-});
 
 /** Programs on other variables; what was one program stays one. */
 export function onVariables(

@@ -1,68 +1,62 @@
 /**
- * What compiling has made, by what it was made of: a second trainer of the same shapes only traces, and has its own variables in a
- * program that is there already. The last few are kept.
+ * What lowering and emission have made, by what it was made of: a second trainer of the same shapes only traces, and has its own
+ * variables in a program that is there already. The last few are kept.
  */
 import type { ProgramOptions } from "../../program/lower.js";
 import type { Program, Variable } from "../../program/program.js";
-import { onVariables, structureOf, withoutNumbers } from "../../program/structure.js";
-import { type Code, toBytes } from "./assembler/encoding.js";
+import { onVariables, structureOf } from "../../program/structure.js";
 import { type EmittedModule, emitProgram, type ModuleRequest } from "./module.js";
 
-/** Makes a module of its bytes. */
-export type CompileModule = (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module | Promise<WebAssembly.Module>;
-
-/** The value of `key`, which is now the latest; of `most` others the one not asked for longest goes. */
-function latest<V>(map: Map<string, V>, key: string, most: number, make: () => V): V {
-  const value = map.has(key) ? map.get(key)! : make();
-  map.delete(key);
-  if (map.size >= most) map.delete(map.keys().next().value!);
-  map.set(key, value);
-  return value;
-}
-
-/** Emitted code without the code itself. */
-export interface Emitted extends Omit<EmittedModule, "code"> {
-  readonly bytes: number;
-  readonly module: Promise<WebAssembly.Module>;
-}
-
-/** Constants, and where the code expects them. */
-type Constants = readonly (readonly [bits: number, address: number])[];
-
 export interface Lowered {
-  /** One for each worker. */
+  /** One for each worker; equal ones are the same object. */
   readonly programs: readonly Program[];
-  /** By the places of its variables. */
-  readonly emitted: Map<string, Emitted & { readonly constants: Constants }>;
+  /** As `emitProgram`, for these programs. */
+  readonly emit?: (request: ModuleRequest) => EmittedModule;
 }
 
-const lowered = new Map<string, Lowered & { readonly variables: readonly Variable[] }>();
+/** Code, and where it expects the constants that it loads. */
+interface Emitted {
+  readonly emitted: EmittedModule;
+  readonly constants: readonly (readonly [bits: number, address: number])[];
+}
+
+interface Known {
+  readonly programs: readonly Program[];
+  readonly variables: readonly Variable[];
+  /** By the rows that the program is for, and the addresses of its variables. */
+  readonly emitted: Map<string, Emitted>;
+}
+
+const lowered = new Map<string, Known>();
 const PROGRAMS_KEPT = 16;
 
-/** `make` where there is no program of the same structure and `settings`. */
+/** `make` where there is no program of the same structure and `settings`; of many the one not asked for longest is forgotten. */
 export function lowerOnce(source: ProgramOptions, settings: unknown, make: () => readonly Program[]): Lowered {
-  const { key, variables } = structureOf(source);
-  const found = latest(lowered, JSON.stringify(settings) + key, PROGRAMS_KEPT, () => {
+  const { key, variables } = structureOf(source, settings);
+  let known = lowered.get(key);
+  if (!known) {
     // Without what they hold: the cache is no reason to keep a model's weights.
-    const bare = variables.map(withoutNumbers);
-    return { variables: bare, programs: onVariables(make(), variables, bare), emitted: new Map() };
-  });
-  return { programs: onVariables(found.programs, found.variables, variables), emitted: found.emitted };
+    const bare = variables.map((variable) => ({ ...variable, initial: [] }));
+    known = { variables: bare, programs: onVariables(make(), variables, bare), emitted: new Map() };
+  }
+  lowered.delete(key);
+  lowered.set(key, known);
+  if (lowered.size > PROGRAMS_KEPT) lowered.delete(lowered.keys().next().value!);
+  const { emitted } = known;
+  return {
+    programs: onVariables(known.programs, known.variables, variables),
+    emit: (request) => emitOnce(request, emitted),
+  };
 }
 
-/** Compiled modules by their code. */
-const compiled = new Map<Code, Promise<WebAssembly.Module>>();
-const MODULES_KEPT = 32;
-
-/** Emits a program, or finds it in `known`, emitted for the same places. */
-export function emitOnce(request: ModuleRequest, known: Lowered["emitted"], compile: CompileModule): Emitted {
+function emitOnce(request: ModuleRequest, known: Map<string, Emitted>): EmittedModule {
   const { program, constantAddress, variableAddress } = request;
-  const places = [program.shard?.rows, ...program.buffers.map(({ variable }) => variable && variableAddress(variable))];
-  const key = places.join();
+  const places = program.buffers.map(({ variable }) => variable && variableAddress(variable));
+  const key = [program.shard?.rows, ...places].join();
   const before = known.get(key);
-  if (before?.constants.every(([bits, address]) => constantAddress(bits) === address)) return before;
+  if (before?.constants.every(([bits, address]) => constantAddress(bits) === address)) return before.emitted;
   const constants = new Map<number, number>();
-  const { code, memory, labels } = emitProgram({
+  const emitted = emitProgram({
     ...request,
     constantAddress(bits) {
       const address = constantAddress(bits);
@@ -70,12 +64,10 @@ export function emitOnce(request: ModuleRequest, known: Lowered["emitted"], comp
       return address;
     },
   });
-  const module = latest(compiled, code, MODULES_KEPT, async () => compile(toBytes(code)));
-  const emitted = { memory, labels, bytes: code.length, module, constants: [...constants] };
-  known.set(key, emitted);
-  module.catch(() => {
-    compiled.delete(code);
-    known.delete(key);
-  });
+  if (known.size >= PLACES_KEPT) known.clear();
+  known.set(key, { emitted, constants: [...constants] });
   return emitted;
 }
+
+/** Trainers of one shape have their variables in the same places; others, such as a predictor's, are few. */
+const PLACES_KEPT = 4;

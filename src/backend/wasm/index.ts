@@ -4,9 +4,8 @@
  */
 import { UserError } from "../../errors.js";
 import type { Backend } from "../contract.js";
-import type { CompileModule } from "./cache.js";
 import { hasRelaxedSimd, hasSimd, revectorizes } from "./features.js";
-import { createWasmSession, type WasmSession } from "./session.js";
+import { type CompileModule, createWasmSession, type WasmSession } from "./session.js";
 import { isPage, noSharedMemory, processors } from "./threads/thread.js";
 
 export interface WasmOptions {
@@ -79,5 +78,4 @@ function threadsFor(wanted: WasmOptions["threads"] = "auto"): number {
   return 1;
 }
 
-export type { CompileModule } from "./cache.js";
-export type { WasmSession } from "./session.js";
+export type { CompileModule, WasmSession } from "./session.js";

@@ -6,12 +6,14 @@ import { lower, type ProgramOptions } from "../../program/lower.js";
 import { kernelsOf, type Program, type Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session } from "../contract.js";
 import { turn } from "../turn.js";
-import { type CompileModule, type Emitted, emitOnce, type Lowered, lowerOnce } from "./cache.js";
+import { type Code, toBytes } from "./assembler/encoding.js";
+import type { Lowered } from "./cache.js";
 import { createHeap, type Heap } from "./heap.js";
 import { usesRare } from "./kernels/pointwise.js";
+import { type EmittedModule, emitProgram } from "./module.js";
 import type { Part } from "./threads/crew.js";
 import { createLocalStore, type Store } from "./threads/store.js";
-import { CONTROL_BYTES, CREW_BYTES, disposed, wantsShared } from "./threads/thread.js";
+import { CONTROL_BYTES, CREW_BYTES, disposed, isPage, wantsShared } from "./threads/thread.js";
 
 const BYTES = 4;
 /** What the alignment of a buffer may add to its bytes. */
@@ -25,7 +27,11 @@ const onDemand = {
   rare: () => import("./kernels/rare.js"),
   bounds: () => import("./bounds.js"),
   clock: () => import("./clock.js"),
+  cache: () => import("./cache.js"),
 };
+
+/** Makes a module of its bytes. */
+export type CompileModule = (bytes: Uint8Array<ArrayBuffer>) => WebAssembly.Module | Promise<WebAssembly.Module>;
 
 export interface SessionOptions {
   readonly relaxed: boolean;
@@ -47,12 +53,29 @@ export interface WasmSession extends Session {
   profile(): ProfileEntry[];
 }
 
+/** Compiled modules by their code. */
+const compiled = new Map<string, Promise<WebAssembly.Module>>();
+const MODULES_KEPT = 32;
+
+async function compileOnce(code: Code, compile: CompileModule): Promise<WebAssembly.Module> {
+  const known = compiled.get(code);
+  if (known) return known;
+  const module = (async () => compile(toBytes(code)))();
+  if (compiled.size >= MODULES_KEPT) compiled.delete(compiled.keys().next().value!);
+  compiled.set(code, module);
+  module.catch(() => compiled.delete(code));
+  return module;
+}
+
 /** Memory for temporaries, and which program used it last. */
 interface Arena {
   readonly address: number;
   readonly bytes: number;
   latest?: Executable;
 }
+
+/** Made so far. */
+let sessions = 0;
 
 const sizeOf = (variable: Variable): number => variable.shape.reduce((product, length) => product * length, 1);
 
@@ -71,6 +94,8 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   // Loaded when it is used.
   const clock = options.profile ? (await onDemand.clock()).createClock() : undefined;
   const order = createOrder();
+  // A page loads it with its second session: many have one.
+  const cache = sessions++ > 0 || !isPage() ? await onDemand.cache() : undefined;
 
   const alive = (): Heap => {
     if (!heap) throw disposed();
@@ -112,23 +137,19 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     );
   };
 
-  const settings = { ...options, compile: undefined, control };
-
-  /** A program for each worker; equal ones are the same object. */
   const programsOf = async (source: Program | ProgramOptions): Promise<Lowered> => {
     if ("compute" in source) {
       (await onDemand.bounds()).checkBounds(source);
-      return { programs: [source], emitted: new Map() };
+      return { programs: [source] };
     }
     const sharing = threads > 1 ? await onDemand.sharing() : undefined;
-    return lowerOnce(source, settings, () => {
-      const programs = sharing?.sharedByRows(source, threads, options.shareFrom, crew.begin);
-      return programs ?? [lower(source)];
-    });
+    const make = (): readonly Program[] =>
+      sharing?.sharedByRows(source, threads, options.shareFrom, crew.begin) ?? [lower(source)];
+    return cache?.lowerOnce(source, { ...options, control }, make) ?? { programs: make() };
   };
 
   async function compile(source: Program | ProgramOptions): Promise<Executable> {
-    const { programs, emitted: known } = await programsOf(source);
+    const { programs, emit = emitProgram } = await programsOf(source);
     if (programs.length > 1) crew.begin(programs.length);
     const team = programs.length > 1 ? (await onDemand.sharing()).teamOf(programs.length, control) : undefined;
     const rare = programs.some((program) => kernelsOf(program).some(usesRare)) ? await onDemand.rare() : undefined;
@@ -138,13 +159,16 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     const name = `the program "${program.name}"`;
     checkPlan(programs, name);
     for (const { variable } of program.buffers) if (variable) addressOf(variable);
-    const modules = new Map<Program, Emitted & { readonly made: WebAssembly.Module }>();
+    const modules = new Map<Program, EmittedModule & { readonly module: WebAssembly.Module }>();
     for (const shard of new Set(programs)) {
       const request = { ...options, program: shard, shared, team, rare, constantAddress, variableAddress: addressOf };
-      const emitted = emitOnce(request, known, options.compile ?? WebAssembly.compile);
-      totals.code += emitted.bytes;
+      const emitted = emit(request);
+      totals.code += emitted.code.length;
       await turn();
-      modules.set(shard, { ...emitted, made: await emitted.module });
+      modules.set(shard, {
+        ...emitted,
+        module: await compileOnce(emitted.code, options.compile ?? WebAssembly.compile),
+      });
     }
     const emitted = programs.map((shard) => modules.get(shard)!);
     const { labels, memory } = emitted[0]!;
@@ -157,7 +181,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     let place = common + exchanged;
     let firstRow = 0;
     const parts = programs.map(({ plan, shard }, worker): Part => {
-      const { made: module, memory: own } = emitted[worker]!;
+      const { module, memory: own } = emitted[worker]!;
       const parameters = { worker, firstRow, arena: place, common, partials: common + memory.common };
       totals.temporaries += plan.size * BYTES;
       place += own.arena;
