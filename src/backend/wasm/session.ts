@@ -95,7 +95,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   const clock = options.profile ? (await onDemand.clock()).createClock() : undefined;
   const order = createOrder();
   // A page loads it with its second session: many have one.
-  const cache = sessions++ > 0 || !isPage() ? await onDemand.cache() : undefined;
+  const cache = sessions++ > 0 || !isPage() ? onDemand.cache() : undefined;
 
   const alive = (): Heap => {
     if (!heap) throw disposed();
@@ -145,7 +145,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     const sharing = threads > 1 ? await onDemand.sharing() : undefined;
     const make = (): readonly Program[] =>
       sharing?.sharedByRows(source, threads, options.shareFrom, crew.begin) ?? [lower(source)];
-    return cache?.lowerOnce(source, { ...options, control }, make) ?? { programs: make() };
+    return (await cache)?.lowerOnce(source, { ...options, control }, make) ?? { programs: make() };
   };
 
   async function compile(source: Program | ProgramOptions): Promise<Executable> {
