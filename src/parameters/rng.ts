@@ -26,7 +26,7 @@ export function createRng(seed: number | string | RngState): Rng {
   const next = from ? alea("", { state: from.alea as State.Alea }) : alea(String(seed), { state: true });
   let spare = from?.spare ?? null;
   return {
-    uniform: () => next(),
+    uniform: next,
     normal() {
       if (spare !== null) {
         const value = spare;

@@ -1,6 +1,6 @@
 /** The program of one of several workers that share a batch. */
 
-import { type Assignment, assembled, type ProgramOptions, readied } from "./lower.js";
+import { type Assignment, assembled, type ProgramOptions, readied, rootsOf } from "./lower.js";
 import { reduceTogether, sharedOut } from "./passes/collective.js";
 import type { Program, Shard } from "./program.js";
 import { shardGraph } from "./rewriting/shard.js";
@@ -10,9 +10,9 @@ import { shardGraph } from "./rewriting/shard.js";
  * variables marked `batch` is `shard.of`. Undefined where the computation cannot be shared by rows.
  */
 export function lowerShard(program: ProgramOptions, shard: Shard): Program | undefined {
-  const { commit, results, guards, ...options } = readied(program);
-  const roots = [...results, ...commit].map(({ tensor }) => tensor);
-  const local = shardGraph([...roots, ...guards], shard);
+  const ready = readied(program);
+  const { commit, results, guards, ...options } = ready;
+  const local = shardGraph(rootsOf(ready), shard);
   if (!local) return undefined;
   const assigned = ({ variable, tensor }: Assignment): Assignment => ({ variable, tensor: local.of(tensor) });
   const made = { results: results.map(assigned), commit: commit.map(assigned), guards: guards.map(local.of) };

@@ -27,6 +27,12 @@ export interface ProgramOptions {
   readonly keep?: boolean;
 }
 
+/** All that a computation is to compute. */
+export const rootsOf = ({ results, commit = [], guards = [] }: Omit<ProgramOptions, "name">): Tensor[] => [
+  ...[...results, ...commit].map(({ tensor }) => tensor),
+  ...guards,
+];
+
 export interface LowerOptions {
   /**
    * For a device that is fast at much at once and slow to begin: small passes over all time steps stay as they are, where a
@@ -57,8 +63,7 @@ export function readied({
   ...options
 }: ProgramOptions): ProgramOptions & Pick<Required<ProgramOptions>, "commit" | "guards"> {
   const copied = commit.map(({ variable, tensor }) => ({ variable, tensor: ownCopy(tensor) }));
-  const roots = [...[...results, ...copied].map(({ tensor }) => tensor), ...guards];
-  const better = options.keep ? (tensor: Tensor) => tensor : fewerPasses(roots);
+  const better = options.keep ? (tensor: Tensor) => tensor : fewerPasses(rootsOf({ results, commit: copied, guards }));
   const assigned = ({ variable, tensor }: Assignment): Assignment => ({ variable, tensor: better(tensor) });
   return {
     ...options,

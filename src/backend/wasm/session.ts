@@ -7,13 +7,13 @@ import { kernelsOf, type Program, type Variable } from "../../program/program.js
 import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session } from "../contract.js";
 import { turn } from "../turn.js";
 import { type Code, toBytes } from "./assembler/encoding.js";
+import type { Lowered } from "./cache.js";
 import { createHeap, type Heap } from "./heap.js";
-import type { Team } from "./kernels/emission.js";
 import { usesRare } from "./kernels/pointwise.js";
 import { type EmittedModule, emitProgram } from "./module.js";
 import type { Part } from "./threads/crew.js";
 import { createLocalStore, type Store } from "./threads/store.js";
-import { CONTROL_BYTES, CREW_BYTES, disposed, wantsShared } from "./threads/thread.js";
+import { CONTROL_BYTES, CREW_BYTES, disposed, isPage, wantsShared } from "./threads/thread.js";
 
 const BYTES = 4;
 /** What the alignment of a buffer may add to its bytes. */
@@ -27,6 +27,7 @@ const onDemand = {
   rare: () => import("./kernels/rare.js"),
   bounds: () => import("./bounds.js"),
   clock: () => import("./clock.js"),
+  cache: () => import("./cache.js"),
 };
 
 /** Makes a module of its bytes. */
@@ -52,7 +53,7 @@ export interface WasmSession extends Session {
   profile(): ProfileEntry[];
 }
 
-/** Compiled modules by their code: a second trainer of the same shapes starts at once. */
+/** Compiled modules by their code. */
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 const MODULES_KEPT = 32;
 
@@ -73,6 +74,9 @@ interface Arena {
   latest?: Executable;
 }
 
+/** Made so far. */
+let sessions = 0;
+
 const sizeOf = (variable: Variable): number => variable.shape.reduce((product, length) => product * length, 1);
 
 export async function createWasmSession(backend: Backend, options: SessionOptions): Promise<WasmSession> {
@@ -90,6 +94,8 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   // Loaded when it is used.
   const clock = options.profile ? (await onDemand.clock()).createClock() : undefined;
   const order = createOrder();
+  // A page loads it with its second session: many have one.
+  const cache = sessions++ > 0 || !isPage() ? onDemand.cache() : undefined;
 
   const alive = (): Heap => {
     if (!heap) throw disposed();
@@ -131,24 +137,21 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     );
   };
 
-  /** A program for each worker; equal ones are the same object. `team`: where there are several. */
-  const programsOf = async (
-    source: Program | ProgramOptions,
-  ): Promise<{ readonly programs: readonly Program[]; readonly team?: Team }> => {
+  const programsOf = async (source: Program | ProgramOptions): Promise<Lowered> => {
     if ("compute" in source) {
       (await onDemand.bounds()).checkBounds(source);
       return { programs: [source] };
     }
-    if (threads > 1) {
-      const { sharedByRows, teamOf } = await onDemand.sharing();
-      const programs = sharedByRows(source, threads, options.shareFrom);
-      if (programs) return { programs, team: teamOf(programs.length, control) };
-    }
-    return { programs: [lower(source)] };
+    const sharing = threads > 1 ? await onDemand.sharing() : undefined;
+    const make = (): readonly Program[] =>
+      sharing?.sharedByRows(source, threads, options.shareFrom, crew.begin) ?? [lower(source)];
+    return (await cache)?.lowerOnce(source, { ...options, control }, make) ?? { programs: make() };
   };
 
   async function compile(source: Program | ProgramOptions): Promise<Executable> {
-    const { programs, team } = await programsOf(source);
+    const { programs, emit = emitProgram } = await programsOf(source);
+    if (programs.length > 1) crew.begin(programs.length);
+    const team = programs.length > 1 ? (await onDemand.sharing()).teamOf(programs.length, control) : undefined;
     const rare = programs.some((program) => kernelsOf(program).some(usesRare)) ? await onDemand.rare() : undefined;
     await turn();
     const { constantAddress } = alive();
@@ -158,15 +161,8 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     for (const { variable } of program.buffers) if (variable) addressOf(variable);
     const modules = new Map<Program, EmittedModule & { readonly module: WebAssembly.Module }>();
     for (const shard of new Set(programs)) {
-      const emitted = emitProgram({
-        ...options,
-        program: shard,
-        shared,
-        team,
-        rare,
-        constantAddress,
-        variableAddress: addressOf,
-      });
+      const request = { ...options, program: shard, shared, team, rare, constantAddress, variableAddress: addressOf };
+      const emitted = emit(request);
       totals.code += emitted.code.length;
       await turn();
       modules.set(shard, {

@@ -1,6 +1,8 @@
 /** Walking the graph, and merging tensors that compute the same. */
 
+import { kept } from "../../graph/maps.js";
 import type { Tensor } from "../../graph/tensor.js";
+import type { Variable } from "../../graph/variable.js";
 import type { Representative } from "../lowering/schedule.js";
 
 /**
@@ -22,7 +24,7 @@ export function reachable(
 }
 
 /** Every tensor, the bodies of loops included. */
-function everything(roots: readonly Tensor[]): Tensor[] {
+export function everything(roots: readonly Tensor[]): Tensor[] {
   const found = new Set<Tensor>();
   const pending = [...roots];
   for (let tensor = pending.pop(); tensor; tensor = pending.pop()) {
@@ -35,26 +37,26 @@ function everything(roots: readonly Tensor[]): Tensor[] {
   return [...found].sort((a, b) => a.id - b.id);
 }
 
-/** JSON knows neither infinities nor −0. */
-const written = (value: unknown): string =>
-  typeof value !== "number" ? JSON.stringify(value) : Object.is(value, -0) ? "-0" : String(value);
+/** What a tensor does with its inputs, a loop's body apart. */
+export function describe(
+  { op, shape, attributes: { variable, loop, value, ...plain } }: Tensor,
+  numberOf: (variable: Variable) => number,
+): string {
+  // JSON knows neither infinities nor −0.
+  const number = value === undefined ? "" : [value, 1 / value];
+  return `${op} ${shape} ${number} ${variable && numberOf(variable)} ${JSON.stringify(plain)}`;
+}
 
 /** For each tensor the first one that computes the same from the same. */
 export function mergeEqual(roots: readonly Tensor[]): Representative {
   const representatives = new Map<Tensor, Tensor>();
   const byKey = new Map<string, Tensor>();
-  const objects = new Map<object, number>();
-  const numberOf = (object: object): number => {
-    if (!objects.has(object)) objects.set(object, objects.size);
-    return objects.get(object)!;
-  };
+  const variables = new Map<Variable, number>();
+  const numberOf = (variable: Variable): number => kept(variables, variable, () => variables.size);
   for (const tensor of everything(roots)) {
     if (["loop", "state", "stepInput"].includes(tensor.op)) continue;
     const inputs = tensor.inputs.map((input) => (representatives.get(input) ?? input).id);
-    const attributes = Object.entries(tensor.attributes).map(
-      ([key, value]) => `${key}=${key === "variable" ? numberOf(value as object) : written(value)}`,
-    );
-    const key = [tensor.op, tensor.shape.join("x"), ...inputs, ...attributes.sort()].join(" ");
+    const key = `${inputs} ${describe(tensor, numberOf)}`;
     const first = byKey.get(key);
     if (first) representatives.set(tensor, first);
     else byKey.set(key, tensor);

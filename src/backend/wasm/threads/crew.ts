@@ -5,6 +5,7 @@
  * The calling thread is worker 0 where it may block (Node, or inside a worker of the user's). In a page it may not: all
  * the work is done by workers, and the page stays responsive.
  */
+import { kept } from "../../../graph/maps.js";
 import type { RunParameters } from "../module.js";
 import { disposed, mayBlock, startThread, type Thread } from "./thread.js";
 
@@ -17,6 +18,8 @@ export interface Part {
 export interface Crew {
   /** Whether a run is over when it returns: the calling thread is one of the workers. */
   readonly immediate: boolean;
+  /** Starts what threads `workers` workers want, ahead of `load`. */
+  begin(workers: number): void;
   /** Readies a program for the first `parts.length` workers; gives its number. */
   load(parts: readonly Part[], mark?: (index: number) => void): Promise<number>;
   /** Runs a program on its workers: what its code returned, at once where the calling thread is one of them. */
@@ -53,6 +56,11 @@ const work = () => {
   }
 };
 const receive = (post, data) => {
+  if (data.leave) {
+    programs.clear();
+    memory = words = undefined;
+    return;
+  }
   if (data.memory) {
     memory = data.memory;
     words = new Int32Array(memory.buffer, data.control, 2);
@@ -75,8 +83,22 @@ interface Message {
 
 interface Hand {
   readonly thread: Thread;
+  fail(error: unknown): void;
   /** Settles what waits for an answer. */
   answer: { resolve(message: Message): void; reject(error: unknown): void } | undefined;
+}
+
+/** Threads whose session is over, for the next one: starting one takes Node some 40 ms. */
+const idle = new Set<Hand>();
+/** Milliseconds until such a thread ends. */
+const PATIENCE = 2000;
+
+function leave(hand: Hand): void {
+  hand.thread.post({ leave: true });
+  hand.fail = () => idle.delete(hand);
+  idle.add(hand);
+  const end = setTimeout(() => idle.delete(hand) && hand.thread.terminate(), PATIENCE);
+  (end as { unref?(): void }).unref?.();
 }
 
 /**
@@ -86,8 +108,9 @@ interface Hand {
 export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
   const callerWorks = memory.buffer instanceof ArrayBuffer || mayBlock();
   const words = new Int32Array(memory.buffer, control, 2);
-  /** Of worker i; no entry for the calling thread. */
-  const hands = new Map<number, Hand>();
+  /** Of worker i, once it is ready; no entry for the calling thread. */
+  const hands = new Map<number, Promise<Hand>>();
+  const known: Hand[] = []; // begun
   const own = new Map<number, () => number>();
   const teams: number[] = [];
   let queue: Promise<unknown> = Promise.resolve();
@@ -113,7 +136,7 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
 
   const fail = (error: unknown): void => {
     failure = error;
-    for (const hand of hands.values()) answered(hand)?.reject(error);
+    for (const hand of Object.values(known)) answered(hand)?.reject(error);
   };
 
   /** Sends a message and waits until it has been acted on. */
@@ -125,23 +148,38 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
     hand.thread.hold(false);
   };
 
-  const handOf = async (worker: number): Promise<Hand> => {
-    if (failure) throw failure;
-    const known = hands.get(worker);
-    if (known) return known;
+  const started = (): Hand => {
     const hand: Hand = {
-      thread: startThread(workerSource, (message) => answered(hand)?.resolve(message as Message), fail),
+      thread: startThread(
+        workerSource,
+        (message) => answered(hand)?.resolve(message as Message),
+        (error) => hand.fail(error),
+      ),
+      fail,
       answer: undefined,
     };
-    hands.set(worker, hand);
-    await tell(hand, { memory, control, reports: !callerWorks && worker === 0 });
     return hand;
   };
+
+  const handOf = (worker: number): Promise<Hand> =>
+    kept(hands, worker, async () => {
+      if (failure) throw failure;
+      const [waiting] = idle;
+      const hand = waiting ?? started();
+      idle.delete(hand);
+      hand.fail = fail;
+      known[worker] = hand;
+      await tell(hand, { memory, control, reports: !callerWorks && worker === 0 });
+      return hand;
+    });
+
+  const othersOf = (workers: number): number[] =>
+    Array.from({ length: workers }, (_, worker) => worker).filter((worker) => worker > 0 || !callerWorks);
 
   const load: Crew["load"] = async (parts, mark) => {
     const program = teams.length;
     teams.push(parts.length);
-    const others = parts.map((_, worker) => worker).filter((worker) => worker > 0 || !callerWorks);
+    const others = othersOf(parts.length);
     if (callerWorks) {
       const { module, parameters } = parts[0]!;
       const instance = await WebAssembly.instantiate(module, { host: mark ? { memory, mark } : { memory } });
@@ -149,17 +187,23 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
       const { worker, firstRow, arena, partials, common } = parameters;
       own.set(program, () => run(worker, firstRow, arena, partials, common));
     }
-    await Promise.all(others.map(handOf));
     if (others.length === 0) return program;
+    others.forEach(handOf);
+    const workers = [...hands.keys()];
+    const all = await Promise.all(hands.values());
     // All of them leave their waiting, and the message, even an empty one, sends them back.
     startJob(LISTEN);
     const messageTo = (worker: number): unknown => (others.includes(worker) ? { program, ...parts[worker]! } : {});
-    await Promise.all([...hands].map(([worker, hand]) => tell(hand, messageTo(worker))));
+    await Promise.all(all.map((hand, i) => tell(hand, messageTo(workers[i]!))));
     return program;
   };
 
   return {
     immediate: callerWorks,
+    begin(workers) {
+      // What goes wrong is said by `load`.
+      for (const worker of othersOf(workers)) handOf(worker).catch(() => undefined);
+    },
     load(parts, mark) {
       const loaded = queue.then(() => load(parts, mark));
       queue = loaded.catch(() => undefined);
@@ -168,7 +212,7 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
     run(program) {
       if (failure) throw failure;
       if (!callerWorks) {
-        const answer = answerOf(hands.get(0)!);
+        const answer = answerOf(known[0]!);
         startJob(program);
         return answer.then(({ result }) => result!);
       }
@@ -177,9 +221,13 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
     },
     dispose() {
       // A browser lets a worker that is not in its event loop go on for two seconds.
-      if (hands.size > 0) startJob(LISTEN);
-      for (const { thread } of hands.values()) thread.terminate();
+      if (known.length > 0) startJob(LISTEN);
+      for (const hand of Object.values(known)) {
+        if (callerWorks && !hand.answer && !failure) leave(hand);
+        else hand.thread.terminate();
+      }
       fail(disposed());
+      known.length = 0;
       hands.clear();
     },
   };

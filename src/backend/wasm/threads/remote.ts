@@ -69,6 +69,7 @@ export function createRemote(): Remote {
     },
     crew: {
       immediate: false,
+      begin() {},
       load: ([part]) => ask<number>(part),
       run: (program) => ask<number>({ run: program }),
       dispose() {

@@ -1,8 +1,12 @@
 /** Whether a computation is shared by threads, each with its rows of the batch, and what each of them runs. */
-import type { ProgramOptions } from "../../../program/lower.js";
+import { varyingTensors } from "../../../graph/partition.js";
+import { columnsOf, rowsOf, sizeOf } from "../../../graph/shape.js";
+import type { Tensor } from "../../../graph/tensor.js";
+import { type ProgramOptions, rootsOf } from "../../../program/lower.js";
 import { lowerShard } from "../../../program/lower-shard.js";
 import type { Program } from "../../../program/program.js";
 import { batchOf } from "../../../program/rewriting/shard.js";
+import { reachable } from "../../../program/rewriting/simplify.js";
 import { productWork } from "../../../program/work.js";
 import { checkBounds } from "../bounds.js";
 
@@ -15,13 +19,22 @@ export { teamOf } from "../kernels/team.js";
  */
 const WORTH_SHARING = 1e7;
 
-/** A program for each of up to `threads` workers; undefined where one thread is to do it all, as it is for less work than `from`. */
-export function sharedByRows(source: ProgramOptions, threads: number, from = WORTH_SHARING): Program[] | undefined {
+/**
+ * A program for each of up to `threads` workers; undefined where one thread is to do it all, as it is for less work than `from`.
+ * `begin` is told beforehand how many there will be, so that they are started meanwhile.
+ */
+export function sharedByRows(
+  source: ProgramOptions,
+  threads: number,
+  from = WORTH_SHARING,
+  begin: (workers: number) => void = () => {},
+): Program[] | undefined {
   if (source.keep) return undefined;
-  const { results, commit = [], guards = [] } = source;
-  const batch = batchOf([...[...results, ...commit].map(({ tensor }) => tensor), ...guards]) ?? 1;
+  const roots = rootsOf(source);
+  const batch = batchOf(roots) ?? 1;
   const workers = Math.min(threads, batch);
   if (workers < 2) return undefined;
+  if (productsIn(reachable(roots)) >= from) begin(workers);
   const byRows = new Map<number, Program | undefined>();
   const programs: Program[] = [];
   for (let worker = 0; worker < workers; worker++) {
@@ -35,6 +48,22 @@ export function sharedByRows(source: ProgramOptions, threads: number, from = WOR
   if (work < from || !exchangeAlike(programs)) return undefined;
   new Set(programs).forEach(checkBounds);
   return programs;
+}
+
+/** About as much as `productWork` of the program: no rewriting makes or saves large products. */
+function productsIn(tensors: readonly Tensor[], steps = 1): number {
+  let work = 0;
+  for (const { op, inputs, shape, attributes } of tensors) {
+    const { loop, transposeA } = attributes;
+    if (loop) {
+      const placeholders = new Set([...loop.stepInputs, ...loop.states]);
+      work += productsIn(varyingTensors(placeholders, [...loop.next, ...loop.sequences]), loop.steps);
+    }
+    if (op !== "matmul") continue;
+    const of = inputs[0]!.shape;
+    work += 2 * steps * sizeOf(shape) * (transposeA ? rowsOf(of) : columnsOf(of));
+  }
+  return work;
 }
 
 /** Workers read one another's buffers by place: those they exchange must lie alike. */

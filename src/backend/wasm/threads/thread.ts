@@ -24,7 +24,14 @@ interface NodeWorker {
   unref(): void;
   terminate(): void;
 }
-type NodeWorkerConstructor = new (source: string, options: { eval: true; execArgv: string[] }) => NodeWorker;
+interface WorkerOptions {
+  readonly eval: true;
+  readonly execArgv: readonly string[];
+  /** Otherwise Node would load its streams, to hand on what a worker prints; ours print nothing. */
+  readonly stdout: true;
+  readonly stderr: true;
+}
+type NodeWorkerConstructor = new (source: string, options: WorkerOptions) => NodeWorker;
 
 /** Node's built-in modules without an import that a bundler for the browser would trip over. */
 function nodeModule<T>(name: string): T | undefined {
@@ -43,7 +50,7 @@ export function startThread(
 ): Thread {
   const node = nodeModule<{ Worker: NodeWorkerConstructor }>("node:worker_threads");
   if (node) {
-    const worker = new node.Worker(source + listening, { eval: true, execArgv: [] });
+    const worker = new node.Worker(source + listening, { eval: true, execArgv: [], stdout: true, stderr: true });
     worker.on("message", receive);
     worker.on("error", fail);
     return {
