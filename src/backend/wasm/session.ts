@@ -7,13 +7,13 @@ import { kernelsOf, type Program, type Variable } from "../../program/program.js
 import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session } from "../contract.js";
 import { turn } from "../turn.js";
 import { type Code, toBytes } from "./assembler/encoding.js";
-import type { Lowered } from "./cache.js";
+import { type Lowered, lowerOnce } from "./cache.js";
 import { createHeap, type Heap } from "./heap.js";
-import { usesRare } from "./kernels/pointwise.js";
+import { usesRare } from "./kernels/kernels.js";
 import { type EmittedModule, emitProgram } from "./module.js";
 import type { Part } from "./threads/crew.js";
 import { createLocalStore, type Store } from "./threads/store.js";
-import { CONTROL_BYTES, CREW_BYTES, disposed, isPage, wantsShared } from "./threads/thread.js";
+import { CONTROL_BYTES, CREW_BYTES, disposed, wantsShared } from "./threads/thread.js";
 
 const BYTES = 4;
 /** What the alignment of a buffer may add to its bytes. */
@@ -27,7 +27,6 @@ const onDemand = {
   rare: () => import("./kernels/rare.js"),
   bounds: () => import("./bounds.js"),
   clock: () => import("./clock.js"),
-  cache: () => import("./cache.js"),
 };
 
 /** Makes a module of its bytes. */
@@ -74,9 +73,6 @@ interface Arena {
   latest?: Executable;
 }
 
-/** Made so far. */
-let sessions = 0;
-
 const sizeOf = (variable: Variable): number => variable.shape.reduce((product, length) => product * length, 1);
 
 export async function createWasmSession(backend: Backend, options: SessionOptions): Promise<WasmSession> {
@@ -94,8 +90,6 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   // Loaded when it is used.
   const clock = options.profile ? (await onDemand.clock()).createClock() : undefined;
   const order = createOrder();
-  // A page loads it with its second session: many have one.
-  const cache = sessions++ > 0 || !isPage() ? onDemand.cache() : undefined;
 
   const alive = (): Heap => {
     if (!heap) throw disposed();
@@ -145,7 +139,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     const sharing = threads > 1 ? await onDemand.sharing() : undefined;
     const make = (): readonly Program[] =>
       sharing?.sharedByRows(source, threads, options.shareFrom, crew.begin) ?? [lower(source)];
-    return (await cache)?.lowerOnce(source, { ...options, control }, make) ?? { programs: make() };
+    return lowerOnce(source, { ...options, control }, make);
   };
 
   async function compile(source: Program | ProgramOptions): Promise<Executable> {

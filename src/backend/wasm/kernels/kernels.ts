@@ -5,9 +5,16 @@ import { withViews } from "../../../program/views.js";
 import { emitChain } from "./chain.js";
 import type { Argument, Call, Emission } from "./emission.js";
 import { emitFill, emitGather, emitScatter } from "./moves.js";
-import { emitProduct } from "./products/products.js";
+import { isRare } from "./pointwise.js";
+import { emitProduct, hasFew } from "./products/products.js";
 import { emitReduce } from "./reduce.js";
 import { emitCrossEntropy, emitSoftmax } from "./softmax.js";
+
+/** Whether a kernel wants what is loaded on demand. */
+export const usesRare = (kernel: Kernel): boolean =>
+  kernel.kind === "transpose" ||
+  (kernel.kind === "product" && hasFew(kernel)) ||
+  (kernel.kind === "chain" && kernel.code.some(isRare));
 
 interface Calls {
   readonly prepare?: Call;

@@ -1,6 +1,6 @@
 /** The scalar functions of the language over four lanes. A value is made when it is first asked for, and once. */
 import { type BinaryName, binaryNames, type UnaryName, unaryNames } from "../../../graph/pointwise.js";
-import type { Instruction, Kernel, Shard } from "../../../program/program.js";
+import type { Instruction, Shard } from "../../../program/program.js";
 import type { FunctionBuilder } from "../assembler/assembler.js";
 import { f32x4, type V128, v128 } from "../assembler/instructions.js";
 import type { RandomInstruction, Rare, Vector } from "./emission.js";
@@ -51,10 +51,8 @@ const unary: Record<CommonName, (f: FunctionBuilder, x: Vector) => V128> = {
 
 const isCommon = (op: UnaryName): op is CommonName => op in unary;
 
-/** Whether a kernel wants what is loaded on demand. */
-export const usesRare = (kernel: Kernel): boolean =>
-  kernel.kind === "transpose" ||
-  (kernel.kind === "chain" && kernel.code.some(({ op }) => op === "random" || (isUnary(op) && !isCommon(op))));
+/** Whether an instruction wants what is loaded on demand. */
+export const isRare = ({ op }: Instruction): boolean => op === "random" || (isUnary(op) && !isCommon(op));
 
 /** Math.max and Math.min take several machine instructions; beside a constant one or two do. */
 function extremum(f: FunctionBuilder, op: "max" | "min", a: Lanes, b: Lanes): V128 {

@@ -2,6 +2,7 @@
  * Matrix products out [m, n] (+)= A [m, k]·B [k, n]. How one is done is decided by its shape, once:
  *
  * - dots: B's columns lie along the depth and there are few rows or columns (`dots.ts`).
+ * - swapped: of a transposed A few columns, as outᵀ (`swapped.ts`).
  * - tiles: a tile of out in registers walks down the depth (`tiles.ts`). B is read from panels of 8 columns: one that a
  *   loop leaves as it is is packed once before it, any other in the call where enough rows share the work. A is packed
  *   in the call, in panels of the rows of a tile (`chunks.ts`).
@@ -11,7 +12,7 @@
  */
 import type { Product } from "../../../../program/program.js";
 import type { FunctionBuilder, ModuleBuilder } from "../../assembler/assembler.js";
-import { f32x4, i32, plus, v128 } from "../../assembler/instructions.js";
+import { i32, plus } from "../../assembler/instructions.js";
 import {
   type Argument,
   advance,
@@ -26,7 +27,6 @@ import {
 } from "../emission.js";
 import { type Blocking, blocking, type RowBlocks, rowsOf, type Tuning, tuning128, tuning256 } from "./blocking.js";
 import { type Layout, packChunks, panelBytes as packedRows } from "./chunks.js";
-import { emitDots } from "./dots.js";
 import { emitPack, type Packing, packedBytes, panelBytes } from "./packing.js";
 import { tileStrip } from "./tiles.js";
 
@@ -34,6 +34,10 @@ import { tileStrip } from "./tiles.js";
 const ROWS_WORTH_PACKING = 8;
 
 const FEW_COLUMNS = 4;
+
+/** Whether a product may be one that is not tiled as it stands: those are done by what is loaded on demand. */
+export const hasFew = ({ out: { rows, columns } }: Product): boolean =>
+  columns < FEW_COLUMNS || rows < ROWS_WORTH_PACKING;
 
 export interface ProductCalls {
   /** To be called before the loop. */
@@ -52,50 +56,12 @@ export function emitProduct(
   const { rows: m, columns: n } = kernel.out;
   const columnsAlongDepth = kernel.transposeB || (n === 1 && kernel.b.stride === 1);
   const few = n < FEW_COLUMNS || (m < ROWS_WORTH_PACKING && !constantB);
-  if (!kernel.transposeA && columnsAlongDepth && few) return { call: emitDots(emission, kernel, label) };
+  if (!kernel.transposeA && columnsAlongDepth && few) return { call: emission.rare!.emitDots(emission, kernel, label) };
+  const tiled = (product: Product, constant: boolean): ProductCalls =>
+    emitTiled(emission, product, label, planOf(product, constant, tuning));
   if (kernel.transposeA && n < FEW_COLUMNS && m >= ROWS_WORTH_PACKING)
-    return emitSwapped(emission, kernel, label, tuning);
-  return emitTiled(emission, kernel, label, planOf(kernel, constantB, tuning));
-}
-
-/**
- * Few columns, of a weight's gradient for one or two features: as outᵀ = Bᵀ·A, whose rows are long and lie as they are
- * (384 × 2 of depth 8000: 2.6 times as fast). The result is then transposed.
- */
-function emitSwapped(emission: Emission, kernel: Product, label: string, tuning: Tuning): ProductCalls {
-  const { out, accumulate } = kernel;
-  const { rows: m, columns: n } = out;
-  const inPlace = n === 1 && out.stride === 1;
-  const swapped: Product = {
-    ...kernel,
-    a: kernel.b,
-    transposeA: !kernel.transposeB,
-    b: kernel.a,
-    transposeB: false,
-    out: { ...out, rows: n, columns: m, stride: m },
-    accumulate: accumulate && inPlace,
-  };
-  const { call } = emitTiled(emission, swapped, label, planOf(swapped, false, tuning));
-  if (inPlace) return { call };
-  const [a, b, , work] = call.parameters as [Argument, Argument, Argument, Argument];
-  const turned: Argument = { kind: "scratch", scratch: emission.scratch(n * m * BYTES, "program") };
-  const target = emission.module.function(
-    `${label}: swapped`,
-    ["i32", "i32", "i32", "i32", "i32"],
-    undefined,
-    (f, a, b, work, from, to) => {
-      f.call(call.target, a, b, from, work);
-      times(f, m, () => {
-        for (let c = 0; c < n; c++) {
-          const x = v128.load32Zero(from, c * m * BYTES);
-          f.storeLane(to, accumulate ? f32x4.add(x, v128.load32Zero(to, c * BYTES)) : x, 0, c * BYTES);
-        }
-        advance(f, from, BYTES);
-        advance(f, to, out.stride * BYTES);
-      });
-    },
-  );
-  return { call: { target, parameters: [a, b, work, turned, viewArgument(out)] } };
+    return { call: emission.rare!.emitSwapped(emission, kernel, label, (swapped) => tiled(swapped, false).call) };
+  return tiled(kernel, constantB);
 }
 
 /** How a tiled product is carried out. */
