@@ -88,6 +88,41 @@ it.runIf(process.platform === "linux")("ends its threads when it is disposed of"
   await expect.poll(threadsNow, { timeout: 5000 }).toBeLessThanOrEqual(before + 1);
 });
 
+it("takes over the threads of a session that is disposed of, and only those", async () => {
+  const threads = process.getBuiltinModule("node:worker_threads");
+  const { Worker } = threads;
+  let begun = 0;
+  threads.Worker = class extends Worker {
+    constructor(...options: ConstructorParameters<typeof Worker>) {
+      super(...options);
+      begun++;
+    }
+  };
+  try {
+    const dwOf = async (session: Session): Promise<number[]> => {
+      (await session.compile(step())).run();
+      return Array.from(await session.read(dw));
+    };
+    const alive = await started();
+    const expected = await dwOf(alive);
+    begun = 0; // some of an earlier session's were perhaps taken over
+    const first = await started();
+    expect(await dwOf(first)).toEqual(expected);
+    first.dispose();
+    const many = begun;
+    const second = await started();
+    expect(await dwOf(second)).toEqual(expected);
+    expect(begun).toBe(many);
+    const third = await started();
+    expect(await dwOf(third)).toEqual(expected);
+    expect(begun).toBe(many + 2);
+    for (const session of [alive, second]) expect(await dwOf(session)).toEqual(expected);
+    for (const session of [alive, second, third]) session.dispose();
+  } finally {
+    threads.Worker = Worker;
+  }
+});
+
 it("lets the process end although nobody disposed of the session", () => {
   const index = fileURLToPath(new URL("../../../src/index.ts", import.meta.url));
   const script = `
