@@ -61,7 +61,7 @@ describe("the choice between whole and step by step", () => {
   it("takes fewer rows where a workgroup has little memory, and goes step by step where it has too little", () => {
     const program = ofCell(lstm(256), 256);
     expect(wholeLoops(planned(program, { workgroupStorage: 16_384 }))[0]!.how).toMatch(/2 rows a workgroup/);
-    const little = planned(program, { workgroupStorage: 4096 });
+    const little = planned(program, { workgroupStorage: 5120 });
     expect(stepwiseLoops(little).map(({ why }) => why)).toEqual(
       Array(2).fill("its state does not fit a workgroup's memory"),
     );

@@ -1,8 +1,10 @@
 /** The fused chain: an invocation for each element does all loads, the straight-line code, all stores. */
 import type { Chain, View } from "../../../program/program.js";
+import { isDense } from "../../../program/views.js";
 import type { KernelDispatch, Planning } from "../dispatch.js";
+import { elementKernel } from "./elements.js";
 import { evaluate, type RandomSource } from "./pointwise.js";
-import { createSource, gridOf, type Matrix, type Source, shaderOf } from "./source.js";
+import { createSource, type Matrix, type Source } from "./source.js";
 
 /** How an element's number leads to its place in a view. */
 type Access = "element" | "matrix" | "row" | "column" | "scalar" | "period" | "column period";
@@ -12,7 +14,7 @@ function accessOf(view: View, { rows, columns }: Chain): Access {
   if (view.rows === 1 && rows > 1) return repeatsColumn || columns === 1 ? "scalar" : "row";
   if (view.rows !== rows) return repeatsColumn ? "column period" : "period";
   if (repeatsColumn) return rows === 1 ? "scalar" : "column";
-  return rows === 1 || view.stride === columns ? "element" : "matrix";
+  return isDense(view) ? "element" : "matrix";
 }
 
 /** The place in a view of element `i`, in row `r` and column `c`. */
@@ -89,12 +91,7 @@ export function planChain(chain: Chain, { locate, flag, limits }: Planning): rea
   const elements = chain.rows * chain.columns;
   const count = source.word(elements);
   const { text, wantsRows } = chainElement(source, chain, count);
-  const columns = wantsRows ? source.word(chain.columns) : "";
+  const columns = wantsRows ? source.word(chain.columns) : undefined;
   const size = elements < MANY ? 64 : Math.min(256, limits.invocations);
-  const body = `let i = group * ${size}u + lane;
-  if (i >= ${count}) { return; }
-  ${wantsRows ? `let r = i / ${columns};\n  let c = i % ${columns};` : ""}
-  ${text}`;
-  const code = shaderOf({ source, size, body });
-  return [{ how: "chain", code, workgroups: gridOf(Math.ceil(elements / size)), parameters: source.parameters }];
+  return [{ how: "chain", ...elementKernel({ source, elements, count, columns, text, size }) }];
 }

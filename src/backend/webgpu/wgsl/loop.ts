@@ -189,17 +189,36 @@ function productText(source: Source, product: Product, count: string, shape: Loo
     const value = accumulate ? `${to.load(place(r, j))} + s${r}_${j}` : `s${r}_${j}`;
     return `if (firstRow + ${r}u < ${count} && x + ${j * across}u < ${n}u) { ${to.store(place(r, j), value)} }`;
   });
-  const partial = (r: number, j: number, part: string): string =>
-    `between[(${part} * ${perGroup}u + ${r}u) * ${n}u + n${j}]`;
+  const results = perGroup * n;
+  const left = each(
+    (r, j) =>
+      `if (x + ${j * across}u < ${n}u) { between[(part - 1u) * ${results}u + ${r * n}u + n${j}] = s${r}_${j}; }`,
+  );
+  // All sum what the parts have left, so that those of the first add one number to each of theirs (reasoned, not measured). With one
+  // row there is less to save than the barrier takes.
+  const summed =
+    parts > 2 && perGroup > 1
+      ? `
+    for (var e = lane; e < ${results}u; e += ${size}u) {
+      var sum = between[e];
+      for (var other = 1u; other < ${parts - 1}u; other++) { sum += between[other * ${results}u + e]; }
+      between[e] = sum;
+    }
+    workgroupBarrier();`
+      : "";
+  const add = (other: string): string => each((r, j) => `s${r}_${j} += between[${other}${r * n}u + n${j}];`);
+  const added = summed
+    ? add("")
+    : `for (var other = 0u; other < ${parts - 1}u; other++) { ${add(`other * ${results}u + `)} }`;
   const together =
     parts === 1
       ? across === size
         ? stored
         : `if (part == 0u) { ${stored} }`
-      : `if (part > 0u && part < ${parts}u) { ${each((r, j) => `if (x + ${j * across}u < ${n}u) { ${partial(r, j, "(part - 1u)")} = s${r}_${j}; }`)} }
-    workgroupBarrier();
+      : `if (part > 0u && part < ${parts}u) { ${left} }
+    workgroupBarrier();${summed}
     if (part == 0u) {
-      for (var other = 0u; other < ${parts - 1}u; other++) { ${each((r, j) => `s${r}_${j} += ${partial(r, j, "other")};`)} }
+      ${added}
       ${stored}
     }`;
   const text = `${columns.map((j) => `let n${j} = min(x + ${j * across}u, ${n - 1}u);`).join(" ")}

@@ -1,36 +1,26 @@
 /** What moves numbers: lookups, their derivative, transposes, fills; and the check of the guards. */
 import type { Fill, Gather, Scatter, Transpose, View } from "../../../program/program.js";
 import type { KernelDispatch, Planning } from "../dispatch.js";
+import { elementKernel, placeOf } from "./elements.js";
 import { literal } from "./literal.js";
 import { createSource, gridOf, type Source, shaderOf } from "./source.js";
 
 export function planFill({ value, out }: Fill, { locate, flag }: Planning): readonly KernelDispatch[] {
   const source = createSource(locate, flag);
   const to = source.matrix(out);
-  const [count, columns] = [source.word(out.rows * out.columns), source.word(out.columns)];
-  const dense = out.rows === 1 || out.stride === out.columns;
-  const place = dense ? `${to.base} + i` : to.at(`(i / ${columns})`, `(i % ${columns})`);
-  const body = `let i = group * 64u + lane;
-  if (i >= ${count}) { return; }
-  ${to.store(place, to.space === "indices" ? `${Math.trunc(value)}i` : literal(value))}`;
-  const code = shaderOf({ source, size: 64, body });
-  const workgroups = gridOf(Math.ceil((out.rows * out.columns) / 64));
-  return [{ how: "fill", code, workgroups, parameters: source.parameters }];
+  const elements = out.rows * out.columns;
+  const [count, columns] = [source.word(elements), source.word(out.columns)];
+  const text = to.store(placeOf(to, out, columns), to.space === "indices" ? `${Math.trunc(value)}i` : literal(value));
+  return [{ how: "fill", ...elementKernel({ source, elements, count, text }) }];
 }
 
 export function planGather(gather: Gather, { locate, flag }: Planning): readonly KernelDispatch[] {
   const { out } = gather;
   const source = createSource(locate, flag);
-  const element = gatherElement(source, gather);
-  const [count, columns] = [source.word(out.rows * out.columns), source.word(out.columns)];
-  const body = `let i = group * 64u + lane;
-  if (i >= ${count}) { return; }
-  let r = i / ${columns};
-  let c = i % ${columns};
-  ${element}`;
-  const code = shaderOf({ source, size: 64, body });
-  const workgroups = gridOf(Math.ceil((out.rows * out.columns) / 64));
-  return [{ how: "gather", code, workgroups, parameters: source.parameters }];
+  const text = gatherElement(source, gather);
+  const elements = out.rows * out.columns;
+  const [count, columns] = [source.word(elements), source.word(out.columns)];
+  return [{ how: "gather", ...elementKernel({ source, elements, count, columns, text }) }];
 }
 
 /** The statements for row `r` and column `c` of the result. */
@@ -43,41 +33,56 @@ export function gatherElement(source: Source, { table, index, out }: Gather): st
   ${to.store(to.at("r", "c"), "x")}`;
 }
 
+/** Lanes of a row at the least, so that there are few different texts. */
+const LEAST_LANES = 16;
+
 /**
- * A workgroup for each row of the result looks for the input rows that belong to it, so many at a time, and adds them in their
- * order: no two invocations write to one place, and every run adds alike.
+ * A workgroup has some rows of the result. It looks for the input rows that belong to them, one index for each of its lanes at a time,
+ * and adds them in their order: no two invocations write to one place, and every run adds alike. Each workgroup reads all indices, so
+ * that it has as many lanes and rows as it can (reasoned, not measured).
  */
-export function planScatter({ input, index, out }: Scatter, { locate, flag }: Planning): readonly KernelDispatch[] {
-  const size = 64;
+export function planScatter(scatter: Scatter, { locate, flag, limits }: Planning): readonly KernelDispatch[] {
+  const { input, index, out } = scatter;
+  const size = Math.min(256, limits.invocations);
+  const lanes = Math.min(size, Math.max(LEAST_LANES, 2 ** Math.ceil(Math.log2(out.columns))));
+  const perGroup = size / lanes;
+  const words = size / 32;
   const source = createSource(locate, flag);
   const [from, rows, to] = [source.matrix(input), source.matrix(index), source.matrix(out)];
   const [count, columns, groups] = [source.word(input.rows), source.word(out.columns), source.word(out.rows)];
-  const across = Math.ceil(out.columns / size);
+  const across = Math.ceil(out.columns / lanes);
   const acrossWord = source.word(across);
-  const declarations = `var<workgroup> found: array<atomic<u32>, ${size / 32}>;`;
-  const body = `let row = group / ${acrossWord};
-  let c = (group % ${acrossWord}) * ${size}u + lane;
-  if (row >= ${groups}) { return; }
+  const declarations = `var<workgroup> found: array<atomic<u32>, ${perGroup * words}>;`;
+  const body = `let firstRow = (group / ${acrossWord}) * ${perGroup}u;
+  if (firstRow >= ${groups}) { return; }
+  let mine = lane / ${lanes}u;
+  let c = (group % ${acrossWord}) * ${lanes}u + lane % ${lanes}u;
+  let isMine = firstRow + mine < ${groups} && c < ${columns};
   var sum = 0.0;
   for (var begin = 0u; begin < ${count}; begin += ${size}u) {
-    if (lane < ${size / 32}u) { atomicStore(&found[lane], 0u); }
+    if (lane < ${perGroup * words}u) { atomicStore(&found[lane], 0u); }
     workgroupBarrier();
     let r = begin + lane;
     if (r < ${count}) {
-      if (u32(${rows.load(rows.at("r", "0u"))}) == row) { atomicOr(&found[lane / 32u], 1u << (lane % 32u)); }
+      // A row before the first is a large number without its sign.
+      let owner = u32(${rows.load(rows.at("r", "0u"))}) - firstRow;
+      if (owner < ${perGroup}u) { atomicOr(&found[owner * ${words}u + lane / 32u], 1u << (lane % 32u)); }
     }
     workgroupBarrier();
-    for (var word = 0u; word < ${size / 32}u; word++) {
-      for (var bits = atomicLoad(&found[word]); bits != 0u; bits &= bits - 1u) {
-        let source = begin + word * 32u + countTrailingZeros(bits);
-        if (c < ${columns}) { sum += ${from.load(from.at("source", "c"))}; }
+    if (isMine) {
+      for (var word = 0u; word < ${words}u; word++) {
+        for (var bits = atomicLoad(&found[mine * ${words}u + word]); bits != 0u; bits &= bits - 1u) {
+          let source = begin + word * 32u + countTrailingZeros(bits);
+          sum += ${from.load(from.at("source", "c"))};
+        }
       }
     }
     workgroupBarrier();
   }
-  if (c < ${columns}) { ${to.store(to.at("row", "c"), "sum")} }`;
+  if (isMine) { ${to.store(to.at("(firstRow + mine)", "c"), "sum")} }`;
   const code = shaderOf({ source, size, declarations, body });
-  return [{ how: "scatter", code, workgroups: gridOf(out.rows * across), parameters: source.parameters }];
+  const workgroups = gridOf(Math.ceil(out.rows / perGroup) * across);
+  return [{ how: "scatter", code, workgroups, parameters: source.parameters }];
 }
 
 /** A tile goes through workgroup memory, so that both sides are read and written along their rows. */

@@ -4,6 +4,7 @@
  */
 import type { Product, View } from "../../../program/program.js";
 import type { DeviceLimits, KernelDispatch, Planning } from "../dispatch.js";
+import { elementKernel, placeOf } from "./elements.js";
 import { createSource, gridOf, type Matrix, type Source, shaderOf } from "./source.js";
 
 /** A workgroup's tile of the result, the depth that is in workgroup memory at once, and an invocation's block. */
@@ -33,7 +34,17 @@ const tilings: readonly Tiling[] = [
 
 const invocationsOf = ({ rows, columns, blockRows, blockColumns }: Tiling): number =>
   (rows / blockRows) * (columns / blockColumns);
-const storageOf = ({ rows, columns, depth }: Tiling): number => (rows + columns) * depth * 4;
+
+/** Numbers that pass through an invocation at once. */
+const QUAD = 4;
+/**
+ * Fours from a depth to the next in a side's tile. Where neighbours fetch neighbouring depths they are odd, so that the eight of them
+ * that store together meet eight different banks (reasoned, not measured).
+ */
+const rowLength = (side: number, alongDepth: boolean): number => (alongDepth ? (side / QUAD) | 1 : side / QUAD);
+/** Bytes of workgroup memory, whichever way the sides are fetched. */
+const storageOf = ({ rows, columns, depth }: Tiling): number =>
+  (rowLength(rows, true) + rowLength(columns, true)) * depth * QUAD * 4;
 
 /** Workgroups that a device is taken to carry out side by side. */
 const SIDE_BY_SIDE = 128;
@@ -81,22 +92,16 @@ export function planProduct(product: Product, { locate, limits, flag, scratch }:
   const partial = scratch(parts, shape.m * shape.n);
   const first = tiles(product, shape, { tiling, parts }, createSource(locate), partial);
   const source = createSource(locate, flag);
-  const [count, columns] = [source.word(shape.m * shape.n), source.word(shape.n)];
+  const elements = shape.m * shape.n;
+  const [count, columns] = [source.word(elements), source.word(shape.n)];
   const from = source.matrix(partial);
   const to = source.matrix(out);
-  const body = `let i = group * 64u + lane;
-  if (i >= ${count}) { return; }
-  let place = ${to.at(`(i / ${columns})`, `(i % ${columns})`)};
+  const text = `let place = ${placeOf(to, out, columns)};
   var sum = ${accumulate ? to.load("place") : "0.0"};
   for (var part = 0u; part < ${source.word(parts)}; part++) { sum += ${from.load(from.at("part", "i"))}; }
   ${to.store("place", "sum")}`;
-  const code = shaderOf({ source, size: 64, body });
-  const workgroups = gridOf(Math.ceil((shape.m * shape.n) / 64));
-  return [first, { how: `sum of ${parts} parts`, code, workgroups, parameters: source.parameters }];
+  return [first, { how: `sum of ${parts} parts`, ...elementKernel({ source, elements, count, text }) }];
 }
-
-/** Numbers that pass through an invocation at once. */
-const QUAD = 4;
 
 /** The product; with `partial`, each part of it, one after the other. */
 function tiles(
@@ -116,21 +121,23 @@ function tiles(
   const tilesDown = source.word(down);
   const size = invocationsOf(tiling);
   const inRow = tiling.columns / tiling.blockColumns;
-  const [quadsA, quadsB] = [tiling.rows / QUAD, tiling.columns / QUAD];
+  const [rowA, rowB] = [rowLength(tiling.rows, !transposeA), rowLength(tiling.columns, transposeB)];
   const quadsOfBlock = tiling.blockColumns / QUAD;
+  const quad = [0, 1, 2, 3];
 
   /** Fetches a tile in fours along the side that goes along the result. */
-  const fill = (name: string, { base }: Matrix, quads: number, first: string, contiguous: boolean): string => {
+  const fill = (name: string, { base }: Matrix, side: number, first: string, alongDepth: boolean): string => {
+    const quads = side / QUAD;
     const count = quads * tiling.depth;
     // Neighbours fetch what lies side by side.
-    const [quad, at] = contiguous
-      ? [`(j % ${quads}u)`, `(j / ${quads}u)`]
-      : [`(j / ${tiling.depth}u)`, `(j % ${tiling.depth}u)`];
+    const [along, at] = alongDepth
+      ? [`(j / ${tiling.depth}u)`, `(j % ${tiling.depth}u)`]
+      : [`(j % ${quads}u)`, `(j / ${quads}u)`];
     const one = (j: string): string => `{
       let j = ${j};
-      let side = ${first} + ${quad} * 4u;
+      let side = ${first} + ${along} * 4u;
       let depth = k0 + ${at};
-      tile${name}[${at} * ${quads}u + ${quad}] = vec4<f32>(${[0, 1, 2, 3].map((i) => `fetch${name}(${base}, side + ${i}u, depth)`).join(", ")});
+      tile${name}[${at} * ${rowLength(side, alongDepth)}u + ${along}] = vec4<f32>(${quad.map((i) => `fetch${name}(${base}, side + ${i}u, depth)`).join(", ")});
     }`;
     if (count < size) return `if (lane < ${count}u) ${one("lane")}`;
     return count === size ? one("lane") : `for (var l = lane; l < ${count}u; l += ${size}u) ${one("l")}`;
@@ -142,16 +149,24 @@ function tiles(
   return ${matrix.load(`base + ${row} * ${matrix.stride} + ${column}`)};
 }`;
   };
-  const declarations = `var<workgroup> tileA: array<vec4<f32>, ${quadsA * tiling.depth}>;
-var<workgroup> tileB: array<vec4<f32>, ${quadsB * tiling.depth}>;
+  // All by name: an index that is known only at run time would put a vector into an invocation's own memory, far from registers.
+  const adds = accumulate && !partial;
+  const atEdge = (i: number): string => {
+    const [place, value] = [`first + ${i}u`, `values.${"xyzw"[i]}`];
+    return `if (column + ${i}u < ${N}) { ${to.store(place, adds ? `${to.load(place)} + ${value}` : value)} }`;
+  };
+  const declarations = `var<workgroup> tileA: array<vec4<f32>, ${rowA * tiling.depth}>;
+var<workgroup> tileB: array<vec4<f32>, ${rowB * tiling.depth}>;
 ${fetching("A", A, M, transposeA)}
 ${fetching("B", B, N, !transposeB)}
 fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>${source.flag ? ", commits: bool" : ""}) {
   if (row >= ${M}) { return; }
   let first = base + (part * ${M} + row) * ${to.stride} + column;
-  for (var i = 0u; i < min(4u, max(${N}, column) - column); i++) {
-    let place = first + i;
-    ${to.store("place", accumulate && !partial ? `${to.load("place")} + values[i]` : "values[i]")}
+  if (column + ${QUAD}u <= ${N}) {
+    let all = ${adds ? `values + vec4<f32>(${quad.map((i) => to.load(`first + ${i}u`)).join(", ")})` : "values"};
+    ${quad.map((i) => to.store(`first + ${i}u`, `all.${"xyzw"[i]}`)).join("\n    ")}
+  } else {
+    ${quad.slice(0, -1).map(atEdge).join("\n    ")}
   }
 }`;
   const rows = Array.from({ length: tiling.blockRows }, (_, i) => i);
@@ -159,10 +174,10 @@ fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>${source.fl
   const scalarOfA = (i: number): string =>
     tiling.blockRows % QUAD === 0
       ? `a${Math.floor(i / QUAD)}.${"xyzw"[i % QUAD]}`
-      : `tileA[d * ${quadsA}u + (y + ${i}u) / 4u][(y + ${i}u) % 4u]`;
+      : `tileA[d * ${rowA}u + (y + ${i}u) / 4u][(y + ${i}u) % 4u]`;
   const loadsA =
     tiling.blockRows % QUAD === 0
-      ? Array.from({ length: tiling.blockRows / QUAD }, (_, i) => `let a${i} = tileA[d * ${quadsA}u + y / 4u + ${i}u];`)
+      ? Array.from({ length: tiling.blockRows / QUAD }, (_, i) => `let a${i} = tileA[d * ${rowA}u + y / 4u + ${i}u];`)
       : [];
   const body = `let n0 = (group % ${tilesAcross}) * ${tiling.columns}u;
   let m0 = ((group / ${tilesAcross}) % ${tilesDown}) * ${tiling.rows}u;
@@ -173,12 +188,12 @@ fn put(base: u32, part: u32, row: u32, column: u32, values: vec4<f32>${source.fl
   ${rows.flatMap((i) => quads.map((j) => `var c${i}_${j} = vec4<f32>(0.0);`)).join(" ")}
   let last = min((part + 1u) * ${source.word(perPart)}, ${K});
   for (var k0 = part * ${source.word(perPart)}; k0 < last; k0 += ${tiling.depth}u) {
-    ${fill("A", A, quadsA, "m0", transposeA)}
-    ${fill("B", B, quadsB, "n0", !transposeB)}
+    ${fill("A", A, tiling.rows, "m0", !transposeA)}
+    ${fill("B", B, tiling.columns, "n0", transposeB)}
     workgroupBarrier();
     for (var d = 0u; d < ${tiling.depth}u; d++) {
       ${loadsA.join(" ")}
-      ${quads.map((j) => `let b${j} = tileB[d * ${quadsB}u + x + ${j * inRow}u];`).join(" ")}
+      ${quads.map((j) => `let b${j} = tileB[d * ${rowB}u + x + ${j * inRow}u];`).join(" ")}
       ${rows.flatMap((i) => quads.map((j) => `c${i}_${j} += ${scalarOfA(i)} * b${j};`)).join("\n      ")}
     }
     workgroupBarrier();

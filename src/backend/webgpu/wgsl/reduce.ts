@@ -1,6 +1,7 @@
 /** Sums and largest values: by tree in workgroup memory, so that float32 is accurate enough without 64 bits. */
 import type { Reduce } from "../../../program/program.js";
 import type { KernelDispatch, Planning } from "../dispatch.js";
+import { placeOf } from "./elements.js";
 import { eachColumn, type Lanes, laneRow, lanesFor, lanesTogether, meetings } from "./lanes.js";
 import { literal } from "./literal.js";
 import { createSource, gridOf, type Source, shaderOf } from "./source.js";
@@ -44,20 +45,47 @@ export function reducedColumns(source: Source, reduce: Reduce, lanes: Lanes): st
   if (isRow && first == 0u) { ${to.store(to.at("row", "0u"), "all")} }`;
 }
 
+interface Range {
+  readonly begin: string;
+  readonly end: string;
+  readonly stride: string;
+}
+
+/**
+ * Declares `sum`: what a lane finds in a range, in four sums of its own, so that it waits for four loads at once and not for each
+ * (reasoned, not measured).
+ */
+function inFours(rule: Rule, load: (i: string) => string, { begin, end, stride }: Range): string {
+  const four = [0, 1, 2, 3];
+  const take = (k: number, i: string): string =>
+    `{ let x = ${load(i)}; sum${k} = ${both(rule, `sum${k}`, taken(rule, "x"))}; }`;
+  return `${four.map((k) => `var sum${k} = ${identity(rule)};`).join(" ")}
+  let stride = ${stride};
+  var next = ${begin};
+  for (; next + 3u * stride < ${end}; next += 4u * stride) {
+    ${four.map((k) => take(k, `(next + ${k}u * stride)`)).join("\n    ")}
+  }
+  for (; next < ${end}; next += stride) ${take(0, "next")}
+  let sum = ${both(rule, both(rule, "sum0", "sum1"), both(rule, "sum2", "sum3"))};`;
+}
+
 /** Outputs side by side in a workgroup, and lanes that share the rows of each. */
 const WIDE = { outputs: 64, lanes: 1 };
 const DEEP = { outputs: 16, lanes: 8 };
 /** Rows of an output from which on lanes share them, and from which on workgroups do. */
 const SHARED = 16;
 const SPLIT = 512;
-const ENOUGH_WORKGROUPS = 64;
+/** Rows of a workgroup at the least: 16 for each lane. */
+const ROWS_EACH = 16 * DEEP.lanes;
+/** So many that what each waits for is hidden by others: a few for each of a hundred processors (reasoned, not measured). */
+const ENOUGH_WORKGROUPS = 512;
 
 function alongRows(reduce: Reduce, planning: Planning): readonly KernelDispatch[] {
   const { input, out } = reduce;
   const rows = input.rows / out.rows;
   const outputs = out.rows * out.columns;
   const groups = Math.ceil(outputs / DEEP.outputs);
-  const parts = rows < SPLIT ? 1 : Math.min(Math.ceil(rows / (SPLIT / 4)), Math.ceil(ENOUGH_WORKGROUPS / groups));
+  const parts = rows < SPLIT ? 1 : Math.min(Math.floor(rows / ROWS_EACH), Math.ceil(ENOUGH_WORKGROUPS / groups));
   if (parts === 1) return [rowsOf(reduce, planning, input.rows, 1)];
   const partial = planning.scratch(parts * out.rows, out.columns);
   // Whole periods in each part.
@@ -79,6 +107,7 @@ function rowsOf(reduce: Reduce, { flag, locate }: Planning, rowsOfPart: number, 
   const { outputs, lanes } = rowsOfPart / out.rows < SHARED ? WIDE : DEEP;
   const size = outputs * lanes;
   const place = to.at("(number / columns)", "(number % columns)");
+  const range = { begin: `begin + i + slice * ${period}`, end: "end", stride: `${period} * ${lanes}u` };
   const whole = accumulate ? both(reduce, to.load("place"), "all") : "all";
   const body = `let wanted = group * ${outputs}u + lane % ${outputs}u;
   let number = min(wanted, ${count} - 1u);
@@ -89,11 +118,7 @@ function rowsOf(reduce: Reduce, { flag, locate }: Planning, rowsOfPart: number, 
   let c = number % columns;
   let begin = (number / perPart) * ${part};
   let end = min(begin + ${part}, ${rows});
-  var sum = ${identity(reduce)};
-  for (var r = begin + i + slice * ${period}; r < end; r += ${period} * ${lanes}u) {
-    let x = ${from.load(from.at("r", "c"))};
-    sum = ${both(reduce, "sum", taken(reduce, "x"))};
-  }
+  ${inFours(reduce, (r) => from.load(from.at(r, "c")), range)}
   ${lanes === 1 ? "let all = sum;" : "let all = together(lane, sum);"}
   if (wanted < ${count} && slice == 0u) { let place = ${place}; ${to.store("place", whole)} }`;
   const declarations =
@@ -139,14 +164,10 @@ function allOf(reduce: Reduce, { locate, flag, limits }: Planning, parts: number
   const elements = input.rows * input.columns;
   const [count, columns] = [source.word(elements), source.word(input.columns)];
   const size = Math.min(256, limits.invocations);
-  const dense = input.rows === 1 || input.stride === input.columns;
-  const place = dense ? `${from.base} + i` : from.at(`(i / ${columns})`, `(i % ${columns})`);
   const lanes = { perRow: size, size, rows: 1 };
-  const body = `var sum = ${identity(reduce)};
-  for (var i = group * ${size}u + lane; i < ${count}; i += ${source.word(parts * size)}) {
-    let x = ${from.load(place)};
-    sum = ${both(reduce, "sum", taken(reduce, "x"))};
-  }
+  const load = (i: string): string => from.load(placeOf(from, input, columns, i));
+  const stride = source.word(parts * size);
+  const body = `${inFours(reduce, load, { begin: `group * ${size}u + lane`, end: count, stride })}
   let all = together(lane, sum);
   if (lane == 0u) { ${to.store(`${to.base} + group`, "all")} }`;
   const declarations = lanesTogether(lanes, { together: both(reduce, "a", "b") });

@@ -254,10 +254,10 @@ fn main(
     var d = part * 6u;
     
     for (; d < end; d++) { let b0 = variables[at13 + d * p[own + 11u].x + n0]; let b1 = variables[at13 + d * p[own + 11u].x + n1]; let a0 = tile1[0u + d]; s0_0 += a0 * b0; s0_1 += a0 * b1; }
-    if (part > 0u && part < 4u) { if (x + 0u < 7u) { between[((part - 1u) * 1u + 0u) * 7u + n0] = s0_0; } if (x + 4u < 7u) { between[((part - 1u) * 1u + 0u) * 7u + n1] = s0_1; } }
+    if (part > 0u && part < 4u) { if (x + 0u < 7u) { between[(part - 1u) * 7u + 0u + n0] = s0_0; } if (x + 4u < 7u) { between[(part - 1u) * 7u + 0u + n1] = s0_1; } }
     workgroupBarrier();
     if (part == 0u) {
-      for (var other = 0u; other < 3u; other++) { s0_0 += between[(other * 1u + 0u) * 7u + n0]; s0_1 += between[(other * 1u + 0u) * 7u + n1]; }
+      for (var other = 0u; other < 3u; other++) { s0_0 += between[other * 7u + 0u + n0]; s0_1 += between[other * 7u + 0u + n1]; }
       if (firstRow + 0u < p[own + 0u].x && x + 0u < 7u) { tile0[0u + (x + 0u)] = tile0[0u + (x + 0u)] + s0_0; } if (firstRow + 0u < p[own + 0u].x && x + 4u < 7u) { tile0[0u + (x + 4u)] = tile0[0u + (x + 4u)] + s0_1; }
     } }
     workgroupBarrier();
