@@ -198,7 +198,8 @@ export function createWebGpuSession(
       halfWeights,
       stepwise,
       limits: {
-        invocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
+        // Workgroups are rows of invocations; a device may have been asked for more of one than of the other.
+        invocations: Math.min(gpu.limits.maxComputeInvocationsPerWorkgroup, gpu.limits.maxComputeWorkgroupSizeX),
         workgroupStorage: gpu.limits.maxComputeWorkgroupStorageSize,
       },
     });
@@ -282,7 +283,8 @@ export function createWebGpuSession(
     return executable;
   }
 
-  const { description, vendor, architecture } = gpu.adapterInfo;
+  // Safari 26.0 and Chrome before 132 have none.
+  const { description, vendor, architecture }: Partial<GPUAdapterInfo> = gpu.adapterInfo ?? {};
   return {
     backend,
     adapter: description || [vendor, architecture].filter(Boolean).join(" ") || "an unnamed device",

@@ -14,7 +14,7 @@ import {
   textModel,
 } from "../../../src/index.js";
 import { createBench, kernel, loop } from "./bench.js";
-import { nullDevice, testDevice } from "./driver.js";
+import { nullDevice, testDevice, wrapped } from "./driver.js";
 
 /** What becomes of every plan before a device sees it. */
 const spoilt = vi.hoisted(() => ({ by: undefined as ((plan: Plan) => Plan) | undefined }));
@@ -203,17 +203,6 @@ describe("a device that is lost", () => {
     trainer.dispose();
   });
 });
-
-/** A device with some of its parts replaced. */
-function wrapped(device: GPUDevice, parts: object): GPUDevice {
-  return new Proxy(device, {
-    get(target, name) {
-      if (name in parts) return parts[name as keyof typeof parts];
-      const part = target[name as keyof GPUDevice];
-      return typeof part === "function" ? part.bind(target) : part;
-    },
-  });
-}
 
 /** A device that is said to be lost when the test says so. */
 async function losable() {

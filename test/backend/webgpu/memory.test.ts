@@ -15,7 +15,7 @@ import {
 } from "../../../src/index.js";
 import type { Program } from "../../../src/program/program.js";
 import { createBench, kernel } from "./bench.js";
-import { nullDevice, testDevice } from "./driver.js";
+import { nullDevice, testDevice, wrapped } from "./driver.js";
 
 const MIB = 2 ** 20;
 const STORAGE = 0x80;
@@ -73,14 +73,7 @@ function limited(device: GPUDevice, most: number) {
     };
     return buffer;
   };
-  const wrapped: GPUDevice = new Proxy(device, {
-    get(target, name) {
-      if (name === "createBuffer") return createBuffer;
-      const part = target[name as keyof GPUDevice];
-      return typeof part === "function" ? part.bind(target) : part;
-    },
-  });
-  return { device: wrapped, account };
+  return { device: wrapped(device, { createBuffer }), account };
 }
 
 describe("a device whose memory others have", () => {
