@@ -25,7 +25,10 @@ interface NodePackage {
 /** Kept for as long as the process lives: its devices end with it. */
 let inNode: Promise<GPU> | undefined;
 
-/** No kernel reads workgroup memory that it has not written, and to clear it takes time; software drivers take seconds to compile it. */
+/**
+ * No result depends on workgroup memory that was not written: a loop's product reads rows beyond the batch's last, and drops what
+ * comes of them. To clear it takes time; software drivers take seconds to compile it.
+ */
 const DAWN_FLAGS = ["enable-dawn-features=disable_workgroup_init"];
 
 export async function findGpu(): Promise<GPU> {
