@@ -28,9 +28,11 @@ interface Begun {
   readonly mapped: Promise<undefined>;
 }
 
-/** Staging buffers that are kept, by their size; a power of two. */
+/** Staging buffers that are kept; their sizes are powers of two. */
 const KEPT = 4;
 const LEAST_BYTES = 256;
+/** Larger ones are as large as what is read, and not kept. */
+const MOST_KEPT_BYTES = 2 ** 24;
 
 export function createReadback(device: Device): Readback {
   const { gpu } = device;
@@ -39,7 +41,8 @@ export function createReadback(device: Device): Readback {
   const free: GPUBuffer[] = [];
   const all = new Set<GPUBuffer>();
 
-  const sizeFor = (bytes: number): number => 2 ** Math.ceil(Math.log2(Math.max(bytes, LEAST_BYTES)));
+  const sizeFor = (bytes: number): number =>
+    bytes > MOST_KEPT_BYTES ? bytes : 2 ** Math.ceil(Math.log2(Math.max(bytes, LEAST_BYTES)));
 
   function staging(size: number): GPUBuffer {
     const at = free.findIndex((buffer) => buffer.size === size);
@@ -52,17 +55,37 @@ export function createReadback(device: Device): Readback {
 
   function giveBack(buffer: GPUBuffer): void {
     if (!all.has(buffer)) return;
-    free.push(buffer);
-    if (free.length <= KEPT) return;
-    const oldest = free.shift()!;
-    all.delete(oldest);
-    oldest.destroy();
+    if (buffer.size <= MOST_KEPT_BYTES) free.push(buffer);
+    const given = buffer.size > MOST_KEPT_BYTES ? buffer : free.length > KEPT ? free.shift() : undefined;
+    if (!given) return;
+    all.delete(given);
+    given.destroy();
   }
 
   function flush(): void {
     if (wanted.length === 0) return;
     const requests = wanted;
     wanted = [];
+    for (const some of together(requests)) copy(some);
+  }
+
+  /** As many as a buffer holds, each time. */
+  function together(requests: readonly Request[]): Request[][] {
+    const groups: Request[][] = [];
+    let left = 0;
+    for (const request of requests) {
+      const bytes = request.elements * BYTES;
+      if (bytes > left || groups.length === 0) {
+        groups.push([]);
+        left = gpu.limits.maxBufferSize;
+      }
+      groups.at(-1)!.push(request);
+      left -= bytes;
+    }
+    return groups;
+  }
+
+  function copy(requests: readonly Request[]): void {
     const runs = device.runs();
     const bytes = requests.reduce((sum, { elements }) => sum + elements * BYTES, 0);
     const isKept = free.some(({ size }) => size === sizeFor(bytes));

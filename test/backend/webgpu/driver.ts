@@ -26,7 +26,7 @@ async function requestDevice(flags: readonly string[]): Promise<GPUDevice | unde
   const gpu = create([...flags]);
   kept.push(gpu);
   const adapter = await gpu.requestAdapter();
-  const features = (["shader-f16"] as const).filter((feature) => adapter?.features.has(feature));
+  const features = (["shader-f16", "timestamp-query"] as const).filter((feature) => adapter?.features.has(feature));
   return adapter?.requestDevice({
     requiredFeatures: features,
     requiredLimits: Object.fromEntries(limits.map((name) => [name, adapter.limits[name]])),

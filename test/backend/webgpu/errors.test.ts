@@ -98,6 +98,17 @@ describe("a kernel that the device refuses", () => {
     trainer.dispose();
   });
 
+  it("leaves nothing of its program behind", async () => {
+    const session = await webgpu({ device: await nullDevice() }).createSession();
+    const bench = createBench(1);
+    const program = bench.program([kernel({ kind: "fill", value: 1, out: bench.matrix("a", 1, 1) })]);
+    const held = session.memory();
+    spoilt.by = spoiling(program.compute[0]!.kind, { workgroups: [70_000, 1, 1] });
+    expect((await errorOf(session.compile(program))).message).toMatch(/is refused by WebGPU/);
+    expect(session.memory()).toEqual({ ...held, variables: 16 });
+    session.dispose();
+  });
+
   it("is named where the driver gives it up", async () => {
     const device = wrapped(await nullDevice(), {
       createComputePipelineAsync: () =>
