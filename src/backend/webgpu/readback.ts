@@ -28,11 +28,13 @@ interface Begun {
   readonly mapped: Promise<undefined>;
 }
 
-/** Staging buffers that are kept; their sizes are powers of two. */
-const KEPT = 4;
+/** Bytes of staging buffers that are kept; their sizes are powers of two. */
+const KEPT_BYTES = 2 ** 26;
 const LEAST_BYTES = 256;
 /** Larger ones are as large as what is read, and not kept. */
-const MOST_KEPT_BYTES = 2 ** 24;
+const LARGE_BYTES = 2 ** 24;
+
+const bytesOf = (buffers: readonly GPUBuffer[]): number => buffers.reduce((sum, { size }) => sum + size, 0);
 
 export function createReadback(device: Device): Readback {
   const { gpu } = device;
@@ -42,7 +44,7 @@ export function createReadback(device: Device): Readback {
   const all = new Set<GPUBuffer>();
 
   const sizeFor = (bytes: number): number =>
-    bytes > MOST_KEPT_BYTES ? bytes : 2 ** Math.ceil(Math.log2(Math.max(bytes, LEAST_BYTES)));
+    bytes > LARGE_BYTES ? bytes : 2 ** Math.ceil(Math.log2(Math.max(bytes, LEAST_BYTES)));
 
   function staging(size: number): GPUBuffer {
     const at = free.findIndex((buffer) => buffer.size === size);
@@ -55,11 +57,14 @@ export function createReadback(device: Device): Readback {
 
   function giveBack(buffer: GPUBuffer): void {
     if (!all.has(buffer)) return;
-    if (buffer.size <= MOST_KEPT_BYTES) free.push(buffer);
-    const given = buffer.size > MOST_KEPT_BYTES ? buffer : free.length > KEPT ? free.shift() : undefined;
-    if (!given) return;
-    all.delete(given);
-    given.destroy();
+    if (buffer.size > LARGE_BYTES) giveUp(buffer);
+    else free.push(buffer);
+    while (bytesOf(free) > KEPT_BYTES) giveUp(free.shift()!);
+  }
+
+  function giveUp(buffer: GPUBuffer): void {
+    all.delete(buffer);
+    buffer.destroy();
   }
 
   function flush(): void {
@@ -122,8 +127,7 @@ export function createReadback(device: Device): Readback {
     mapped.catch(() => undefined);
     const granted = heard.then(({ outOfMemory }) => {
       if (outOfMemory === undefined) return mapped;
-      all.delete(target);
-      target.destroy();
+      giveUp(target);
       throw new UserError(`the graphics device has no ${mebibytes(sizeFor(bytes))} left to read numbers from it`);
     });
     return { target, mapped: granted };
@@ -153,7 +157,7 @@ export function createReadback(device: Device): Readback {
         wanted.push({ buffer, place, elements, resolve, reject });
       });
     },
-    bytes: () => [...all].reduce((sum, { size }) => sum + size, 0),
+    bytes: () => bytesOf([...all]),
     destroy(reason) {
       ended = reason;
       for (const buffer of all) buffer.destroy();
