@@ -39,8 +39,8 @@ export interface Run {
 /** Carries out the updates until the next report. `total`: the sum of the batches' losses. */
 export type Several = (run: Run) => Promise<{ readonly updates: number; readonly total: number }>;
 
-/** Runs under way at most: each holds memory of the device's queue. */
-const MOST_UNDER_WAY = 32;
+/** Runs under way are at most twice as many: each holds memory of the device's queue. */
+const RUNS_TO_AN_ANSWER = 16;
 
 /** `wholes`: whether a batch is one run. */
 export function createSeveral(session: Session, wholes: boolean): Several {
@@ -57,13 +57,14 @@ export function createSeveral(session: Session, wholes: boolean): Several {
     }
     if (!ahead) return { updates, total };
     const { done, sum } = await ahead.finish();
-    if (done < updates * accumulate) {
-      // The first that was refused, once more and waited for: nothing has changed since.
-      const part = done % accumulate;
-      move((done - part) / accumulate - updates);
-      await carryOut(part, ahead);
-    }
-    return { updates, total: sum };
+    if (done === updates * accumulate) return { updates, total: sum };
+    // The first that was refused, once more and waited for, says why. Where the data gives other numbers this time, its update is made.
+    const made = Math.floor(done / accumulate);
+    move(made - updates);
+    let late = 0;
+    for (let part = done % accumulate; part < accumulate; part++) late += await carryOut(part, ahead);
+    move(1);
+    return { updates: made + 1, total: sum + late };
   };
 }
 
@@ -85,6 +86,7 @@ function createAhead(session: Session) {
   let count = 0;
   let waits = false;
   let latest: Executable | undefined;
+  let earlier: Promise<unknown> | undefined;
   return {
     of({ feed, program }: TrainingStep): TrainingStep {
       const { commit = [], guards = [], results } = program;
@@ -93,7 +95,7 @@ function createAhead(session: Session) {
       return { feed, program: { ...program, guards: [...guards, inOrder], commit: counted } };
     },
     start(): void {
-      [count, waits] = [0, false];
+      [count, waits, earlier] = [0, false, undefined];
       writeNumber(session, sum, 0);
       writeNumber(session, done, 0);
     },
@@ -101,7 +103,12 @@ function createAhead(session: Session) {
       writeNumber(session, expected, count++);
       if (waits) return program.run(source, index, seed);
       latest = program.begin!(source, index);
-      if (count % MOST_UNDER_WAY === 0) await latest.settled();
+      if (count % RUNS_TO_AN_ANSWER === 0) {
+        // Not of this run, so that the device always has some left to do.
+        await earlier;
+        earlier = latest.settled();
+        earlier.catch(() => undefined);
+      }
       return { loss: 0 };
     },
     /** How many batches were done, and the sum of their losses. The next one is the first not done, and is waited for. */

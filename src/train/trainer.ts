@@ -12,7 +12,7 @@ import type { Variable } from "../graph/variable.js";
 import type { Layer } from "../layers/layer.js";
 import { createRng } from "../parameters/rng.js";
 import { createBatchPrograms } from "./batch-programs.js";
-import { readNumber, writeNumber } from "./batches.js";
+import { type Outcome, readNumber, writeNumber } from "./batches.js";
 import type { BatchSource, TrainingData } from "./data.js";
 import type { Loss } from "./loss.js";
 import { createNetwork, type Network } from "./network.js";
@@ -32,6 +32,9 @@ const onDemand = {
   predictor: () => import("./predictor.js"),
   several: () => import("./several.js"),
 };
+
+/** Batches of a validation: each holds memory of the device's queue. */
+const MOST_UNDER_WAY = 16;
 
 /** How far the gradient goes back in a stream whose state is carried, and what is kept for it. */
 export type Bptt = (
@@ -160,9 +163,18 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
 
   const evaluateOn = async (source: BatchSource): Promise<number> => {
     const program = await programs.validation(source);
+    // Where a batch is one run, and reading its loss takes time, the next ones do not wait for it.
+    const most = program.begin && !session.readNow ? MOST_UNDER_WAY : 1;
+    const underWay: Promise<Outcome>[] = [];
     let sum = 0;
-    for (let index = 0; index < source.length; index++) {
-      const outcome = await program.run(source, index, 0);
+    for (let index = 0; index < source.length + most - 1; index++) {
+      if (index < source.length) {
+        const outcome = program.run(source, index, 0);
+        outcome.catch(() => undefined);
+        underWay.push(outcome);
+      }
+      if (index < most - 1) continue;
+      const outcome = await underWay.shift()!;
       sum += "loss" in outcome ? outcome.loss : Number.NaN;
       await turn();
     }

@@ -33,6 +33,9 @@ const flags = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  // After a second crash of its graphics process a browser gives a page none otherwise.
+  "--disable-gpu-process-crash-limit",
+  "--disable-domain-blocking-for-3d-apis",
   // As in Node: without it SwiftShader takes a second for each kernel with memory of a workgroup; no kernel needs it.
   "--enable-dawn-features=disable_workgroup_init",
 ];

@@ -172,27 +172,37 @@ describe.skipIf(skipped)("a trainer that is disposed of in the middle of a step"
 
 /** At the end: a browser whose graphics process ended takes its time for another. */
 describe.skipIf(skipped)("training on WebGPU", () => {
-  it("goes on from the last checkpoint when its device is lost", async () => {
+  it("goes on from the last checkpoint each time that its device is lost", async () => {
     const tab = await open(site.plain);
     const chromium = await browser.newBrowserCDPSession();
     await tab.page.exposeFunction("crash", () => {
       // It is never answered.
       void chromium.send("Browser.crashGpuProcess").catch(() => undefined);
     });
-    const [saved, crashed] = [5, 8];
-    const { before, message, after } = await tab.page.evaluate(
-      ([text, settings, ...when]) => window.page.lose(text, settings, ...when),
-      [play, small, saved, crashed] as const,
-    );
+    const times = [
+      { saved: 5, crashed: 8 },
+      { saved: 9, crashed: 12 },
+    ];
+    const lives = await tab.page.evaluate(([text, settings, losses]) => window.page.lose(text, settings, losses), [
+      play,
+      small,
+      times,
+    ] as const);
     const { losses } = await trainInNode({ ...small, backend: "wasm", threads: 1 });
 
-    expect(before.length).toBeGreaterThanOrEqual(crashed);
-    expect(before.length).toBeLessThan(small.steps);
-    expectFollowed(before, losses.slice(0, before.length));
-    expect(message).toMatch(
-      /^the graphics device was lost at the program "training step" \(.*; which of the program's \d+ dispatches was running the driver does not say, the most arithmetic is in ".+"\): make a new trainer and restore/,
-    );
-    expectFollowed(after, losses.slice(saved));
+    expect(lives.map(({ from }) => from)).toEqual([0, ...times.map(({ saved }) => saved)]);
+    for (const { from, losses: found } of lives) expectFollowed(found, losses.slice(from, from + found.length));
+    for (const [i, { crashed }] of times.entries()) {
+      const { from, losses: found, end } = lives[i]!;
+      expect(from + found.length).toBeGreaterThanOrEqual(crashed);
+      expect(from + found.length).toBeLessThan(small.steps);
+      expect(end).toMatch(
+        /^the graphics device was lost at the program "training step" \(.*; which of the program's \d+ dispatches was running the driver does not say, the most arithmetic is in ".+"\): make a new trainer and restore/,
+      );
+    }
+    const last = lives.at(-1)!;
+    expect(last.end).toBe("all steps made");
+    expect(last.from + last.losses.length).toBe(small.steps);
     await tab.page.close();
   });
 });

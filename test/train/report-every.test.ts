@@ -7,6 +7,7 @@ import { lstm } from "../../src/cells/lstm.js";
 import { arrayBatches } from "../../src/data/arrays.js";
 import { dense, dropout, recurrent, sequential } from "../../src/layers/index.js";
 import { createRng } from "../../src/parameters/rng.js";
+import type { TrainingData } from "../../src/train/data.js";
 import { NonFiniteError } from "../../src/train/diagnose.js";
 import { mse } from "../../src/train/losses.js";
 import { adam } from "../../src/train/optimizers.js";
@@ -37,13 +38,13 @@ function series(broken?: number) {
   return arrayBatches({ inputs, inputShape: [T, D], targets, targetShape: [1], shuffle: false });
 }
 
-const trainerOn = (backend: Backend, accumulate = 1): Promise<Trainer> =>
+const trainerOn = (backend: Backend, accumulate = 1, batch = 2): Promise<Trainer> =>
   createTrainer(sequential({ rnn: recurrent(lstm(4), { output: "last" }), drop: dropout(0.2), head: dense(1) }), {
     loss: mse(),
     optimizer: adam({ learningRate: 0.05 }),
     schedule: stepSchedule({ stepSize: 3, gamma: 0.5 }),
     clip: { norm: 1 },
-    batch: 2,
+    batch,
     accumulate,
     backend,
   });
@@ -53,6 +54,87 @@ async function fitted(trainer: Trainer, fit: Parameters<Trainer["fit"]>[1], data
   for await (const report of trainer.fit(data, fit)) all.push(report);
   return all;
 }
+/** The data of `series`, of which batch `index` begins with a NaN the first time that it is asked for. */
+function brokenOnce(index: number): TrainingData {
+  const data = series();
+  let broken = true;
+  return {
+    ...data,
+    train(options) {
+      const source = data.train(options);
+      return {
+        ...source,
+        fill(at, inputs, ...others) {
+          const reset = source.fill(at, inputs, ...others);
+          if (at === index && broken) [inputs[0], broken] = [Number.NaN, false];
+          return reset;
+        },
+      };
+    },
+  };
+}
+
+/** A backend far away that says how a run has ended only after it has been handed another, or numbers are read. */
+const late = (near: Backend): Backend => ({
+  ...near,
+  async createSession() {
+    const { readNow: _, ...session } = await near.createSession();
+    const waiting: (() => void)[] = [];
+    const release = (): void => {
+      for (const resolve of waiting.splice(0)) resolve();
+    };
+    return {
+      ...session,
+      async compile(source) {
+        const executable = await session.compile(source);
+        return {
+          ...executable,
+          run() {
+            release();
+            return executable.run();
+          },
+          async settled() {
+            await new Promise<void>((resolve) => waiting.push(resolve));
+            return executable.settled();
+          },
+        };
+      },
+      async read(...what) {
+        setTimeout(release);
+        return session.read(...what);
+      },
+    };
+  },
+});
+
+/** A backend far away; the most runs that nobody had an answer of. */
+const counting = (near: Backend, seen: { most: number }): Backend => ({
+  ...near,
+  async createSession() {
+    const { readNow: _, ...session } = await near.createSession();
+    let runs = 0;
+    return {
+      ...session,
+      async compile(source) {
+        const executable = await session.compile(source);
+        return {
+          ...executable,
+          run() {
+            seen.most = Math.max(seen.most, ++runs);
+            return executable.run();
+          },
+        };
+      },
+      async read(...what) {
+        const data = await session.read(...what);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        runs--;
+        return data;
+      },
+    };
+  },
+});
+
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 
 describe.each([
@@ -87,6 +169,43 @@ describe.each([
     expect(error).toMatchObject({ step: 5, tensor: "input", time: 2 });
     expect(await several.checkpoint()).toEqual(await single.checkpoint());
     for (const trainer of [single, several]) trainer.dispose();
+  });
+});
+
+describe.each([1, 2])("a batch that is refused once, with %i batches an update", (accumulate) => {
+  it.each([4, 5])("and has other numbers when it is asked for again, is trained on: batch %i", async (index) => {
+    const [single, several] = [
+      await trainerOn(reference(), accumulate),
+      await trainerOn(distant(reference()), accumulate),
+    ];
+    const all = await fitted(single, { epochs: 1 });
+    const few = await fitted(several, { epochs: 1, reportEvery: 8 }, brokenOnce(index));
+    const refused = Math.floor(index / accumulate) + 1;
+    expect(few.map(({ step }) => step)).toEqual(accumulate === 1 ? [refused, 8, 16] : [refused, 8]);
+    for (const [i, report] of few.entries()) {
+      const since = all.filter(({ step }) => step <= report.step && step > (few[i - 1]?.step ?? 0));
+      expect(report.loss).toBeCloseTo(mean(since.map(({ loss }) => loss)), 6);
+    }
+    expect(await several.checkpoint()).toEqual(await single.checkpoint());
+    for (const trainer of [single, several]) trainer.dispose();
+  });
+});
+
+describe("updates that are not waited for", () => {
+  it("are handed over while the device has others to do", async () => {
+    const trainer = await trainerOn(late(reference()), 1, 1);
+    const reports = await fitted(trainer, { steps: 64, reportEvery: 64 });
+    expect(reports.map(({ step }) => step)).toEqual([32, 64]);
+    trainer.dispose();
+  });
+
+  it("are as many as make a validation, of the same loss", async () => {
+    const data = { ...series(), validation: series().train };
+    const seen = { most: 0 };
+    const [near, far] = [await trainerOn(reference(), 1, 1), await trainerOn(counting(reference(), seen), 1, 1)];
+    expect(await far.evaluate(data)).toBe(await near.evaluate(data));
+    expect(seen.most).toBe(16);
+    for (const trainer of [near, far]) trainer.dispose();
   });
 });
 

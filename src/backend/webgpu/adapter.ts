@@ -25,7 +25,10 @@ interface NodePackage {
 /** Kept for as long as the process lives: its devices end with it. */
 let inNode: Promise<GPU> | undefined;
 
-/** No kernel reads workgroup memory that it has not written, and to clear it takes time; software drivers take seconds to compile it. */
+/**
+ * No result depends on workgroup memory that was not written: a loop's product reads rows beyond the batch's last, and drops what
+ * comes of them. To clear it takes time; software drivers take seconds to compile it.
+ */
 const DAWN_FLAGS = ["enable-dawn-features=disable_workgroup_init"];
 
 export async function findGpu(): Promise<GPU> {
@@ -68,30 +71,32 @@ const PAUSE = 250;
 export async function requestDevice(options: AdapterOptions, again: boolean): Promise<GPUDevice> {
   const gpu = await findGpu();
   for (let attempt = 1; ; attempt++) {
-    const device = await attemptDevice(gpu, options);
-    if (device) return device;
-    if (!again || attempt === ATTEMPTS) break;
+    const found = await attemptDevice(gpu, options);
+    if (!(found instanceof UserError)) return found;
+    if (!again || attempt === ATTEMPTS) throw found;
     await new Promise((resolve) => setTimeout(resolve, PAUSE));
   }
-  throw new UserError(
-    typeof window === "undefined" && inNode
-      ? "WebGPU found no graphics adapter: install the card's driver; on Linux it takes Vulkan (libvulkan1 and a driver such as mesa-vulkan-drivers)"
-      : "this browser's WebGPU found no graphics adapter; the backend wasm runs everywhere",
-  );
 }
 
+/** A device, or why there is none. @throws UserError where there can be none */
 async function attemptDevice(
   gpu: GPU,
   { powerPreference, features = [] }: AdapterOptions,
-): Promise<GPUDevice | undefined> {
+): Promise<GPUDevice | UserError> {
   const adapter = await gpu.requestAdapter(powerPreference ? { powerPreference } : {});
-  if (!adapter) return undefined;
+  if (!adapter)
+    return new UserError(
+      typeof window === "undefined" && inNode
+        ? "WebGPU found no graphics adapter: install the card's driver; on Linux it takes Vulkan (libvulkan1 and a driver such as mesa-vulkan-drivers)"
+        : "this browser's WebGPU found no graphics adapter; the backend wasm runs everywhere",
+    );
   checkFeatures(features, adapter.features);
   const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
   try {
     return await adapter.requestDevice({ label: "throughtime", requiredLimits, requiredFeatures: features });
-  } catch {
-    return undefined;
+  } catch (error) {
+    const [reason] = (error as Error).message.split("\n");
+    return new UserError(`WebGPU found a graphics adapter, but got no device from it: ${reason}`);
   }
 }
 

@@ -76,6 +76,11 @@ function createDevice(gpu: GPUDevice, owned: boolean): Device {
   const pipelineLayout = gpu.createPipelineLayout({ bindGroupLayouts: [layout] });
   const made = new Map<string, Promise<GPUComputePipeline>>();
 
+  const explain = async (error: unknown): Promise<Error> => {
+    await Promise.race([lost, new Promise((resolve) => setTimeout(resolve, failure ? 0 : 100))]);
+    return failure ?? (error as Error);
+  };
+
   const make = async ({ label, code }: Dispatch, program: string): Promise<GPUComputePipeline> => {
     // What is wrong with it comes with the pipeline's error.
     gpu.pushErrorScope("validation");
@@ -84,7 +89,9 @@ function createDevice(gpu: GPUDevice, owned: boolean): Device {
     try {
       return await gpu.createComputePipelineAsync({ label, layout: pipelineLayout, compute: { module } });
     } catch (error) {
-      if (failure) throw failure;
+      // Where the device is lost, that may be heard of after this.
+      const reason = await explain(error);
+      if (reason !== error) throw reason;
       if ((error as GPUPipelineError).reason === "internal")
         throw new UserError(
           `the graphics driver cannot compile the kernel "${label}" of the program "${program}": ${firstLine(error as Error)}`,
@@ -109,10 +116,7 @@ function createDevice(gpu: GPUDevice, owned: boolean): Device {
       done = Math.max(done, runs);
     },
     runs: () => begun,
-    async explain(error) {
-      await Promise.race([lost, new Promise((resolve) => setTimeout(resolve, failure ? 0 : 100))]);
-      return failure ?? (error as Error);
-    },
+    explain,
     async pipelines(dispatches, program) {
       const wanted = new Map(dispatches.map((dispatch) => [dispatch.code, dispatch]));
       const found = [...wanted].map(async ([code, dispatch]) => {
@@ -151,8 +155,7 @@ export interface Lender {
 
 /** Lends the user's device, or one of our own, which ends with the last session that has it. */
 export function createLender(options: AdapterOptions & { readonly device?: GPUDevice }): Lender {
-  let current: Promise<Device> | undefined;
-  let borrowers = 0;
+  let current: { readonly device: Promise<Device>; borrowers: number } | undefined;
   let lostOne = false;
   return {
     async borrow() {
@@ -163,27 +166,28 @@ export function createLender(options: AdapterOptions & { readonly device?: GPUDe
         if (failure) throw failure;
         return { device, release: () => undefined };
       }
-      if (current && (await current).failure()) {
+      const known = current;
+      // Of several who wait here, the first makes another.
+      if (known && (await known.device).failure() && current === known) {
         lostOne = true;
         current = undefined;
-        borrowers = 0;
       }
-      current ??= requestDevice(options, lostOne).then((gpu) => deviceOf(gpu, true));
+      current ??= { device: requestDevice(options, lostOne).then((gpu) => deviceOf(gpu, true)), borrowers: 0 };
       const mine = current;
-      borrowers++;
+      mine.borrowers++;
       try {
-        const device = await mine;
+        const device = await mine.device;
         return {
           device,
           release() {
-            if (current !== mine || --borrowers > 0) return;
-            current = undefined;
+            if (--mine.borrowers > 0) return;
+            if (current === mine) current = undefined;
             lostOne ||= device.failure() !== undefined;
             device.gpu.destroy();
           },
         };
       } catch (error) {
-        if (current === mine) [current, borrowers] = [undefined, 0];
+        if (current === mine) current = undefined;
         throw error;
       }
     },

@@ -71,7 +71,12 @@ export function webgpu({
     precision: "float32",
     async createSession() {
       const { device, release } = await lender.borrow();
-      return createWebGpuSession(backend, device, release, { profile, stepwise, halfWeights, halfActivations });
+      try {
+        return createWebGpuSession(backend, device, release, { profile, stepwise, halfWeights, halfActivations });
+      } catch (error) {
+        release();
+        throw error;
+      }
     },
   };
   return backend;

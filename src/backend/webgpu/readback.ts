@@ -28,9 +28,13 @@ interface Begun {
   readonly mapped: Promise<undefined>;
 }
 
-/** Staging buffers that are kept, by their size; a power of two. */
-const KEPT = 4;
+/** Bytes of staging buffers that are kept; their sizes are powers of two. */
+const KEPT_BYTES = 2 ** 26;
 const LEAST_BYTES = 256;
+/** Larger ones are as large as what is read, and not kept. */
+const LARGE_BYTES = 2 ** 24;
+
+const bytesOf = (buffers: readonly GPUBuffer[]): number => buffers.reduce((sum, { size }) => sum + size, 0);
 
 export function createReadback(device: Device): Readback {
   const { gpu } = device;
@@ -39,7 +43,8 @@ export function createReadback(device: Device): Readback {
   const free: GPUBuffer[] = [];
   const all = new Set<GPUBuffer>();
 
-  const sizeFor = (bytes: number): number => 2 ** Math.ceil(Math.log2(Math.max(bytes, LEAST_BYTES)));
+  const sizeFor = (bytes: number): number =>
+    bytes > LARGE_BYTES ? bytes : 2 ** Math.ceil(Math.log2(Math.max(bytes, LEAST_BYTES)));
 
   function staging(size: number): GPUBuffer {
     const at = free.findIndex((buffer) => buffer.size === size);
@@ -52,17 +57,40 @@ export function createReadback(device: Device): Readback {
 
   function giveBack(buffer: GPUBuffer): void {
     if (!all.has(buffer)) return;
-    free.push(buffer);
-    if (free.length <= KEPT) return;
-    const oldest = free.shift()!;
-    all.delete(oldest);
-    oldest.destroy();
+    if (buffer.size > LARGE_BYTES) giveUp(buffer);
+    else free.push(buffer);
+    while (bytesOf(free) > KEPT_BYTES) giveUp(free.shift()!);
+  }
+
+  function giveUp(buffer: GPUBuffer): void {
+    all.delete(buffer);
+    buffer.destroy();
   }
 
   function flush(): void {
     if (wanted.length === 0) return;
     const requests = wanted;
     wanted = [];
+    for (const some of together(requests)) copy(some);
+  }
+
+  /** As many as a buffer holds, each time. */
+  function together(requests: readonly Request[]): Request[][] {
+    const groups: Request[][] = [];
+    let left = 0;
+    for (const request of requests) {
+      const bytes = request.elements * BYTES;
+      if (bytes > left || groups.length === 0) {
+        groups.push([]);
+        left = gpu.limits.maxBufferSize;
+      }
+      groups.at(-1)!.push(request);
+      left -= bytes;
+    }
+    return groups;
+  }
+
+  function copy(requests: readonly Request[]): void {
     const runs = device.runs();
     const bytes = requests.reduce((sum, { elements }) => sum + elements * BYTES, 0);
     const isKept = free.some(({ size }) => size === sizeFor(bytes));
@@ -99,8 +127,7 @@ export function createReadback(device: Device): Readback {
     mapped.catch(() => undefined);
     const granted = heard.then(({ outOfMemory }) => {
       if (outOfMemory === undefined) return mapped;
-      all.delete(target);
-      target.destroy();
+      giveUp(target);
       throw new UserError(`the graphics device has no ${mebibytes(sizeFor(bytes))} left to read numbers from it`);
     });
     return { target, mapped: granted };
@@ -130,7 +157,7 @@ export function createReadback(device: Device): Readback {
         wanted.push({ buffer, place, elements, resolve, reject });
       });
     },
-    bytes: () => [...all].reduce((sum, { size }) => sum + size, 0),
+    bytes: () => bytesOf([...all]),
     destroy(reason) {
       ended = reason;
       for (const buffer of all) buffer.destroy();

@@ -1,6 +1,6 @@
 /**
- * A session: three buffers on a device (variables, temporaries, whole numbers) and the programs compiled for them. What is asked
- * for goes to the device's queue in the order of the calls: a run is one submission, and nothing waits for it but a read.
+ * A session: four buffers on a device (variables, temporaries, whole numbers, numbers in 16 bits) and the programs compiled for
+ * them. What is asked for goes to the device's queue in the order of the calls: a run is one submission, and nothing waits for it but a read.
  */
 import { UserError } from "../../errors.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
@@ -89,7 +89,8 @@ export function createWebGpuSession(
   const readback = createReadback(device);
   const totals = { variables: 0, temporaries: 0 };
   let disposed = false;
-  let latest: Executable | undefined;
+  /** The last to run, and in which buffer its temporaries are. */
+  let latest: { readonly executable: Executable; readonly generation: number } | undefined;
 
   /** Changes with any of the buffers. */
   const generations = (): string =>
@@ -198,7 +199,8 @@ export function createWebGpuSession(
       halfWeights,
       stepwise,
       limits: {
-        invocations: gpu.limits.maxComputeInvocationsPerWorkgroup,
+        // Workgroups are rows of invocations; a device may have been asked for more of one than of the other.
+        invocations: Math.min(gpu.limits.maxComputeInvocationsPerWorkgroup, gpu.limits.maxComputeWorkgroupSizeX),
         workgroupStorage: gpu.limits.maxComputeWorkgroupStorageSize,
       },
     });
@@ -206,9 +208,6 @@ export function createWebGpuSession(
     await makeRoom(device, pools, beside, name, ready);
     const execution = await createExecution(device, plan, program.name);
     executions.add(execution);
-    if (disposed) execution.destroy();
-    alive();
-    totals.temporaries += (program.plan.size + words(halvesOf(program))) * BYTES;
 
     let group: GPUBindGroup | undefined;
     let generation = "";
@@ -226,12 +225,21 @@ export function createWebGpuSession(
       });
       return group;
     };
-    const first = await checked(device, name, bound);
-    await Promise.all(
-      execution.kernels.map(({ label, check }) =>
-        checked(device, `the kernel "${label}" of ${name}`, () => check(first)),
-      ),
-    );
+    try {
+      alive();
+      const first = await checked(device, name, bound);
+      await Promise.all(
+        execution.kernels.map(({ label, check }) =>
+          checked(device, `the kernel "${label}" of ${name}`, () => check(first)),
+        ),
+      );
+      alive();
+    } catch (error) {
+      executions.delete(execution);
+      execution.destroy();
+      throw error;
+    }
+    totals.temporaries += (program.plan.size + words(halvesOf(program))) * BYTES;
 
     const stopwatch = profiled ? createStopwatch(device, execution.labels, readback, times) : undefined;
     if (stopwatch) stopwatches.add(stopwatch);
@@ -257,7 +265,7 @@ export function createWebGpuSession(
         if (generation === generations()) submit();
         else watch(attempt(device, submit).then(({ invalid }) => refusalOf(invalid)));
         stopwatch?.read();
-        latest = executable;
+        latest = { executable, generation: pools.temporaries.generation() };
         answer = undefined;
         return last;
       },
@@ -274,15 +282,19 @@ export function createWebGpuSession(
         if (!buffer) throw new Error(`${name} has no buffer ${id}`);
         if (buffer.half)
           throw new Error(`${name} keeps ${buffer.name} in 16 bits: compile it with "keep" to look at it`);
-        if (!buffer.variable && latest !== executable)
+        const place = placed.get(id)!;
+        if (!buffer.variable && latest?.executable !== executable)
           throw new Error(`${name} was not the last to run: its temporaries are overwritten`);
-        return get(placed.get(id)!, buffer.size);
+        if (place.space === "temporaries" && latest?.generation !== pools.temporaries.generation())
+          throw new Error(`${name} ran before another was compiled: its temporaries are gone`);
+        return get(place, buffer.size);
       },
     };
     return executable;
   }
 
-  const { description, vendor, architecture } = gpu.adapterInfo;
+  // Safari 26.0 and Chrome before 132 have none.
+  const { description, vendor, architecture }: Partial<GPUAdapterInfo> = gpu.adapterInfo ?? {};
   return {
     backend,
     adapter: description || [vendor, architecture].filter(Boolean).join(" ") || "an unnamed device",

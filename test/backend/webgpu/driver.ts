@@ -8,7 +8,14 @@ import { type WebGpuBackend, webgpu } from "../../../src/backend/webgpu/index.js
 /** Software drivers take a second to compile what clears a workgroup's memory; no kernel needs it. */
 const FLAGS = ["enable-dawn-features=disable_workgroup_init"];
 
-const limits = ["maxComputeWorkgroupStorageSize", "maxStorageBufferBindingSize", "maxBufferSize"] as const;
+/** As our own devices have them. */
+const limits = [
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxStorageBufferBindingSize",
+  "maxBufferSize",
+] as const;
 
 export const isRequired = (): boolean => process.env.THROUGHTIME_WEBGPU === "required";
 
@@ -19,7 +26,7 @@ async function requestDevice(flags: readonly string[]): Promise<GPUDevice | unde
   const gpu = create([...flags]);
   kept.push(gpu);
   const adapter = await gpu.requestAdapter();
-  const features = (["shader-f16"] as const).filter((feature) => adapter?.features.has(feature));
+  const features = (["shader-f16", "timestamp-query"] as const).filter((feature) => adapter?.features.has(feature));
   return adapter?.requestDevice({
     requiredFeatures: features,
     requiredLimits: Object.fromEntries(limits.map((name) => [name, adapter.limits[name]])),
@@ -38,6 +45,17 @@ export async function nullDevice(): Promise<GPUDevice> {
   const device = await requestDevice(["backend=null"]);
   if (!device) throw new Error("Dawn has no null backend");
   return device;
+}
+
+/** A device with some of its parts replaced. */
+export function wrapped(device: GPUDevice, parts: object): GPUDevice {
+  return new Proxy(device, {
+    get(target, name) {
+      if (name in parts) return parts[name as keyof typeof parts];
+      const part = target[name as keyof GPUDevice];
+      return typeof part === "function" ? part.bind(target) : part;
+    },
+  });
 }
 
 let shared: Promise<GPUDevice | undefined> | undefined;

@@ -14,7 +14,7 @@ import {
   textModel,
 } from "../../../src/index.js";
 import { createBench, kernel, loop } from "./bench.js";
-import { nullDevice, testDevice } from "./driver.js";
+import { nullDevice, testDevice, wrapped } from "./driver.js";
 
 /** What becomes of every plan before a device sees it. */
 const spoilt = vi.hoisted(() => ({ by: undefined as ((plan: Plan) => Plan) | undefined }));
@@ -96,6 +96,17 @@ describe("a kernel that the device refuses", () => {
       ),
     );
     trainer.dispose();
+  });
+
+  it("leaves nothing of its program behind", async () => {
+    const session = await webgpu({ device: await nullDevice() }).createSession();
+    const bench = createBench(1);
+    const program = bench.program([kernel({ kind: "fill", value: 1, out: bench.matrix("a", 1, 1) })]);
+    const held = session.memory();
+    spoilt.by = spoiling(program.compute[0]!.kind, { workgroups: [70_000, 1, 1] });
+    expect((await errorOf(session.compile(program))).message).toMatch(/is refused by WebGPU/);
+    expect(session.memory()).toEqual({ ...held, variables: 16 });
+    session.dispose();
   });
 
   it("is named where the driver gives it up", async () => {
@@ -203,17 +214,6 @@ describe("a device that is lost", () => {
     trainer.dispose();
   });
 });
-
-/** A device with some of its parts replaced. */
-function wrapped(device: GPUDevice, parts: object): GPUDevice {
-  return new Proxy(device, {
-    get(target, name) {
-      if (name in parts) return parts[name as keyof typeof parts];
-      const part = target[name as keyof GPUDevice];
-      return typeof part === "function" ? part.bind(target) : part;
-    },
-  });
-}
 
 /** A device that is said to be lost when the test says so. */
 async function losable() {

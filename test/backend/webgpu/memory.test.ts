@@ -15,7 +15,7 @@ import {
 } from "../../../src/index.js";
 import type { Program } from "../../../src/program/program.js";
 import { createBench, kernel } from "./bench.js";
-import { nullDevice, testDevice } from "./driver.js";
+import { nullDevice, testDevice, wrapped } from "./driver.js";
 
 const MIB = 2 ** 20;
 const STORAGE = 0x80;
@@ -73,14 +73,7 @@ function limited(device: GPUDevice, most: number) {
     };
     return buffer;
   };
-  const wrapped: GPUDevice = new Proxy(device, {
-    get(target, name) {
-      if (name === "createBuffer") return createBuffer;
-      const part = target[name as keyof GPUDevice];
-      return typeof part === "function" ? part.bind(target) : part;
-    },
-  });
-  return { device: wrapped, account };
+  return { device: wrapped(device, { createBuffer }), account };
 }
 
 describe("a device whose memory others have", () => {
@@ -128,6 +121,89 @@ describe("a device whose memory others have", () => {
     session.dispose();
     for (const buffer of others) buffer.destroy();
     expect(await gives(device, MEMORY_OF_NULL)).toBe(true);
+  });
+});
+
+/** A device, and the buffers and sets of queries that it has given and that are not given back. */
+function watched(device: GPUDevice, parts: object = {}) {
+  const held = new Set<GPUBuffer | GPUQuerySet>();
+  const given: GPUBuffer[] = [];
+  const holding = <T extends GPUBuffer | GPUQuerySet>(made: T): T => {
+    const destroy = made.destroy.bind(made);
+    made.destroy = () => {
+      held.delete(made);
+      return destroy();
+    };
+    held.add(made);
+    return made;
+  };
+  const createBuffer = (descriptor: GPUBufferDescriptor): GPUBuffer => {
+    const made = holding(device.createBuffer(descriptor));
+    given.push(made);
+    return made;
+  };
+  const createQuerySet = (descriptor: GPUQuerySetDescriptor): GPUQuerySet => holding(device.createQuerySet(descriptor));
+  return { device: wrapped(device, { createBuffer, createQuerySet, ...parts }), held, given };
+}
+
+const largestRead = (given: readonly GPUBuffer[]): number =>
+  given.reduce((most, { label, size }) => (label === "numbers to be read" ? Math.max(most, size) : most), 0);
+
+describe.runIf(gpu)("numbers that are read", () => {
+  it("take no more memory than they are, if they are many, and none afterwards", async () => {
+    const { device, given } = watched(gpu!);
+    const session = await webgpu({ device }).createSession();
+    const many = variable("many", [5 * MIB]);
+    session.write(many, Float32Array.of(3), 5 * MIB - 1);
+    const { total } = session.memory();
+    expect((await session.read(many)).at(-1)).toBe(3);
+    expect(largestRead(given)).toBe(20 * MIB);
+    expect(session.memory().total).toBe(total);
+    session.dispose();
+  });
+
+  it("come in parts, where a buffer does not hold all that is read in a turn", async () => {
+    const plain = gpu!;
+    const most = 40 * MIB;
+    const limits = new Proxy(plain.limits, {
+      get: (target, name) =>
+        name === "maxBufferSize" || name === "maxStorageBufferBindingSize"
+          ? most
+          : target[name as keyof GPUSupportedLimits],
+    });
+    const { device, given } = watched(plain, { limits });
+    const session = await webgpu({ device }).createSession();
+    const [a, b] = [variable("a", [4.5 * MIB]), variable("b", [5.25 * MIB])];
+    session.write(a, Float32Array.of(3), 4.5 * MIB - 1);
+    session.write(b, Float32Array.of(4), 5.25 * MIB - 1);
+    const read = await Promise.all([a, b, a].map((each) => session.read(each)));
+    expect(read.map((numbers) => numbers.at(-1))).toEqual([3, 4, 3]);
+    expect(largestRead(given)).toBeLessThanOrEqual(most);
+    session.dispose();
+  });
+});
+
+describe("a session that is disposed of while it compiles", () => {
+  it("gives all back, whenever that is", async () => {
+    const ends = new Set<string>();
+    for (let turns = 0; turns < 40; turns++) {
+      const { device, held } = watched(await nullDevice());
+      const session = await webgpu({ device, profile: true }).createSession();
+      const bench = createBench(1);
+      const program = bench.program([kernel({ kind: "fill", value: 3, out: bench.matrix("filled", 1, 5) })]);
+      const compiled = session.compile(program).then(
+        () => "compiled",
+        ({ message }: Error) => message,
+      );
+      for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+      session.dispose();
+      ends.add(await compiled);
+      expect(
+        [...held].map(({ label }) => label),
+        `after ${turns} turns`,
+      ).toEqual([]);
+    }
+    expect([...ends].sort()).toEqual(["compiled", "this session is disposed: create a new one"]);
   });
 });
 

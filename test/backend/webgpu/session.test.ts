@@ -212,6 +212,22 @@ describe.runIf(backend)("a session of the WebGPU backend", () => {
     session.dispose();
   });
 
+  it("says so where temporaries gave way to more, instead of showing others", async () => {
+    const session = await open();
+    const [x, y] = [variable("x", [4]), variable("y", [4])];
+    const executable = await session.compile(doubling(x, y, 4));
+    session.write(x, [1, 2, 3, 4]);
+    executable.run();
+    expect([...(await executable.peek(2))]).toEqual([2, 4, 6, 8]);
+    await session.compile(doubling(x, variable("z", [4]), 4, { plan: { offsets: new Map([[2, 16]]), size: 2 ** 20 } }));
+    await expect(executable.peek(2)).rejects.toThrow(
+      'the program "doubling" ran before another was compiled: its temporaries are gone',
+    );
+    executable.run();
+    expect([...(await executable.peek(2))]).toEqual([2, 4, 6, 8]);
+    session.dispose();
+  });
+
   it("reads and writes whole numbers", async () => {
     const session = await open();
     const index = variable("index", [3], "index");

@@ -6,7 +6,7 @@ import { create, dataOf, type Outcome, type Training, train } from "./train.js";
 declare global {
   interface Window {
     readonly page: typeof page;
-    /** Ends the browser's graphics process. */
+    /** Ends the browser's graphics process: the test gives it to the page. */
     crash(): Promise<void>;
   }
 }
@@ -14,11 +14,17 @@ declare global {
 /** For each part of a run the longest time, in ms, that the page's thread was busy with it. */
 export type Blocked = Readonly<Record<"created" | "first step" | "training" | "writing", number>>;
 
-/** How training went whose device was lost: losses until then, what was said, losses from the checkpoint on. */
-export interface Lost {
-  readonly before: readonly number[];
-  readonly message: string;
-  readonly after: readonly number[];
+/** A checkpoint is taken after step `saved`, and the graphics process crashed after step `crashed`. */
+export interface Loss {
+  readonly saved: number;
+  readonly crashed: number;
+}
+
+/** What a trainer did: the losses of the steps after `from`, and how it ended. */
+export interface Life {
+  readonly from: number;
+  readonly losses: readonly number[];
+  readonly end: string;
 }
 
 const page = {
@@ -47,32 +53,33 @@ const page = {
   },
 
   /**
-   * Trains while the graphics process is crashed after step `crashed`, a checkpoint having been taken after step `saved`; then goes
-   * on from that checkpoint with another trainer. `crash` is what the test gives to the page.
+   * Trains, while the graphics process is crashed again and again: each time from the latest checkpoint on, with another trainer, a
+   * checkpoint being taken after step `saved` and the process crashed after step `crashed`; at last to the end.
    */
-  async lose(play: string, training: Training, saved: number, crashed: number): Promise<Lost> {
+  async lose(play: string, training: Training, times: readonly Loss[]): Promise<readonly Life[]> {
     const data = dataOf(play);
     let checkpoint: Checkpoint | undefined;
-    let message = "";
-    const before: number[] = [];
-    const trainer = await create(play, training);
-    try {
-      for await (const { step, loss } of trainer.fit(data, { steps: training.steps })) {
-        before.push(loss);
-        if (step === saved) checkpoint = await trainer.checkpoint();
-        // The next step is handed over before the page hears of it.
-        if (step === crashed) void window.crash();
+    const lives: Life[] = [];
+    for (const time of [...times, undefined]) {
+      const trainer = await create(play, training);
+      if (checkpoint) trainer.restore(checkpoint);
+      const from = trainer.progress.step;
+      const losses: number[] = [];
+      let end = "all steps made";
+      try {
+        for await (const { step, loss } of trainer.fit(data, { steps: training.steps })) {
+          losses.push(loss);
+          if (step === time?.saved) checkpoint = await trainer.checkpoint();
+          // The next step is handed over before the page hears of it.
+          if (step === time?.crashed) void window.crash();
+        }
+      } catch (error) {
+        end = (error as Error).message;
       }
-    } catch (error) {
-      message = (error as Error).message;
+      trainer.dispose();
+      lives.push({ from, losses, end });
     }
-    trainer.dispose();
-    const another = await create(play, training);
-    another.restore(checkpoint!);
-    const after: number[] = [];
-    for await (const { loss } of another.fit(data, { steps: training.steps })) after.push(loss);
-    another.dispose();
-    return { message, before, after };
+    return lives;
   },
 };
 

@@ -4,7 +4,7 @@
  * told by its bits, and put back where a bound or a comparison would lose it.
  *
  * Scheme as in Cody and Waite, Software Manual for the Elementary Functions (1980), without its last digits: results are within
- * 4 units in the last place of float32, 0 where they would be denormal on devices that have none.
+ * 6 units in the last place of float32, 0 where they would be denormal on devices that have none.
  */
 import { EXP, EXPM1, LN2_HIGH, LN2_LOW, LOG } from "../../minimax.js";
 import { ERF_FAR, ERF_NEAR } from "../../minimax-erf.js";

@@ -2,7 +2,7 @@
 import type { DeviceLimits } from "../dispatch.js";
 
 export interface Lanes {
-  /** Invocations for a row: 1, 16 or 128. */
+  /** Invocations for a row, a power of two: 1, 16 or 128 in a dispatch for rows, 8 to 512 in a loop, 256 for all of a matrix. */
   readonly perRow: number;
   /** Invocations of a workgroup. */
   readonly size: number;

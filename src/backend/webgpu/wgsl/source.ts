@@ -1,7 +1,7 @@
 /**
  * The text of a kernel in the making. Structure is text; shapes and places are parameters, so that kernels that differ in them alone
- * are one pipeline. All pipelines bind alike: three buffers that they read and write (of one buffer bound twice, one binding to be
- * read, no dispatch could be valid), the dispatch's parameters and the loop's index, both at dynamic offsets.
+ * are one pipeline. All pipelines bind alike: three buffers that they read and write, with numbers of 16 bits four (of one buffer bound
+ * twice, one binding to be read, no dispatch could be valid), the dispatch's parameters and the loop's index, both at dynamic offsets.
  */
 import type { View } from "../../../program/program.js";
 import { functionsFor } from "./functions.js";
