@@ -1,10 +1,11 @@
-/** The choice whether a loop is carried out whole, in one dispatch, and by how many workgroups. */
+/** The choice whether a loop is carried out whole, in one dispatch or a few, and by how many workgroups. */
 import type { Buffer, Chain, Loop, Product, Transpose } from "../../../program/program.js";
 import type { Dispatch, Planning } from "../dispatch.js";
 import { planChain } from "../wgsl/chain.js";
 import { loopKernel, loopStorage } from "../wgsl/loop.js";
 import { planTranspose } from "../wgsl/moves.js";
 import { rowLocal } from "./row-local.js";
+import { stepsAtOnce } from "./steps-at-once.js";
 import { type TiledLoop, tiled } from "./tiles.js";
 
 /**
@@ -48,14 +49,20 @@ export function planWholeLoop(
   if (local.rows / perGroup > MOST_WORKGROUPS) return "its rows are more than run side by side";
   const { kernels, body } = readied(plan, planning);
   const { steps, reverse, name } = loop;
-  const kernel = loopKernel({ ...plan, body }, { steps, reverse, rows: local.rows, perGroup, size }, planning);
+  const { rows } = local;
+  const atOnce = stepsAtOnce(steps, plan, { rows, perGroup, halves: planning.halves !== undefined });
+  const pieces = Array.from({ length: Math.ceil(steps / atOnce) }, (_, piece) => {
+    const done = piece * atOnce;
+    const shape = { steps, reverse, rows, perGroup, size, done, atOnce: Math.min(atOnce, steps - done) };
+    return { label: name, ...loopKernel({ ...plan, body }, shape, planning), steps };
+  });
   return [
     ...kernels.flatMap((each) => {
       const alone = { ...planning, flag: undefined };
       const made = each.kind === "transpose" ? planTranspose(each, alone) : planChain(each, alone);
       return made.map((dispatch) => ({ label: `${name}: weights`, ...dispatch }));
     }),
-    { label: name, ...kernel, steps },
+    ...pieces,
   ];
 }
 
