@@ -122,6 +122,7 @@ export function assembled(
     compute: part(0, compute.length),
     guards: part(compute.length, compute.length + checks.length).map((check) => reads(check as Kernel)[0]!),
     commit: part(compute.length + checks.length),
+    ...(keep ? { keep } : {}),
     plan,
   };
 }

@@ -3,24 +3,18 @@
  * dispatch goes as far ahead as what it reads and writes allows.
  */
 import type { Dispatch, Planned } from "./dispatch.js";
+import { conflict, type Span } from "./span.js";
 import { gridOf, joinedParameters, joinedShader } from "./wgsl/source.js";
 
-/** Elements from one to another (exclusive) of a space that a dispatch reads or writes. */
-export interface Touch {
-  readonly space: string;
-  readonly from: number;
-  readonly to: number;
-  readonly writes: boolean;
-}
-
-export interface Touching {
+/** What is planned, with all that it reads and writes. */
+export interface Spanning {
   readonly planned: Planned;
-  readonly touches: readonly Touch[];
+  readonly spans: readonly Span[];
 }
 
 interface Group {
   readonly members: Planned[];
-  readonly touches: Touch[];
+  readonly spans: Span[];
 }
 
 /** Dispatches that have more to do on their own gain nothing. */
@@ -28,33 +22,33 @@ const MOST_WORKGROUPS = 2048;
 /** Of one dispatch. */
 const MOST_MEMBERS = 64;
 
-const meet = (a: Touch, b: Touch): boolean =>
-  (a.writes || b.writes) && a.space === b.space && a.from < b.to && b.from < a.to;
-const dependent = (one: readonly Touch[], other: readonly Touch[]): boolean =>
-  one.some((a) => other.some((b) => meet(a, b)));
+const dependent = (one: readonly Span[], other: readonly Span[]): boolean =>
+  one.some((a) => other.some((b) => conflict(a, b)));
 const workgroupsOf = ({ workgroups: [x, y, z] }: Dispatch): number => x * y * z;
 
 /** The same work in fewer dispatches. */
-export function joined(list: readonly Touching[]): Planned[] {
+export function joined(list: readonly Spanning[]): Planned[] {
   const groups: Group[] = [];
-  for (const { planned, touches } of list) {
-    const group = "loop" in planned ? undefined : groupFor(planned, touches, groups);
+  for (const { planned, spans } of list) {
+    const group = "loop" in planned ? undefined : groupFor(planned, spans, groups);
     if (group) {
       group.members.push(planned);
-      group.touches.push(...touches);
-    } else groups.push({ members: [planned], touches: [...touches] });
+      group.spans.push(...spans);
+    } else groups.push({ members: [planned], spans: [...spans] });
   }
   return groups.map(({ members }) => (members.length === 1 ? members[0]! : together(members as Dispatch[])));
 }
 
-function groupFor(dispatch: Dispatch, touches: readonly Touch[], groups: readonly Group[]): Group | undefined {
+/** The first group that it can go ahead to: so the pieces of two loops meet in pairs. */
+function groupFor(dispatch: Dispatch, spans: readonly Span[], groups: readonly Group[]): Group | undefined {
   if (workgroupsOf(dispatch) > MOST_WORKGROUPS) return undefined;
+  let found: Group | undefined;
   for (const group of [...groups].reverse()) {
-    if (dependent(touches, group.touches)) return undefined;
+    if (dependent(spans, group.spans)) break;
     const [first] = group.members;
-    if (!("loop" in first!) && first!.code === dispatch.code && group.members.length < MOST_MEMBERS) return group;
+    if (!("loop" in first!) && first!.code === dispatch.code && group.members.length < MOST_MEMBERS) found = group;
   }
-  return undefined;
+  return found;
 }
 
 function together(members: readonly Dispatch[]): Dispatch {
@@ -67,5 +61,6 @@ function together(members: readonly Dispatch[]): Dispatch {
     code: joinedShader(first.code, first.parameters.length, parameters.length),
     workgroups: gridOf(count),
     parameters,
+    ...(first.steps === undefined ? {} : { steps: first.steps }),
   };
 }
