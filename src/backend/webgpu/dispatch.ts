@@ -1,6 +1,6 @@
 /** What is planned: plain values that say which kernels run, how often, and with what. */
 import type { View } from "../../program/program.js";
-import type { Locate } from "./wgsl/source.js";
+import type { Locate, Shader } from "./wgsl/source.js";
 
 /** One kernel on the device. */
 export interface Dispatch {
@@ -63,5 +63,12 @@ export interface Planning {
   readonly halves: ((rows: number, columns: number) => View) | undefined;
 }
 
-/** A dispatch before it is said what it is for. */
-export type KernelDispatch = Omit<Dispatch, "label">;
+/** A dispatch before it is said what it is for, and whether it is joined to others: its text is in parts. */
+export interface KernelDispatch extends Omit<Dispatch, "label" | "code"> {
+  readonly code: Shader;
+}
+
+/** The same when it is said what it is for. */
+export interface PlannedKernel extends KernelDispatch {
+  readonly label: string;
+}

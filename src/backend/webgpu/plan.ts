@@ -3,14 +3,14 @@ import { kept } from "../../graph/maps.js";
 import { type Kernel, kernelsIn, type Program, reads, type Statement, type View } from "../../program/program.js";
 import {
   type DeviceLimits,
-  type Dispatch,
   type KernelDispatch,
   noProgramHas,
   type Plan,
   type Planned,
+  type PlannedKernel,
   type Planning,
 } from "./dispatch.js";
-import { joined, type Spanning } from "./join.js";
+import { joined, type Spanning, single } from "./join.js";
 import { planWholeLoop } from "./loops/whole-loop.js";
 import { type Span, spanOf, spansOf } from "./span.js";
 import { planChain } from "./wgsl/chain.js";
@@ -79,7 +79,7 @@ export function planProgram({
     joined(statements.flatMap((statement) => planStatement(statement, program, isWanted, how, stepwise)));
   return {
     compute: all(program.compute, planning),
-    guard: guarded ? { label: "guards", ...planGuard(program.guards, flag, planning) } : undefined,
+    guard: guarded ? single({ label: "guards", ...planGuard(program.guards, flag, planning) }) : undefined,
     commit: all(program.commit, committing),
     scratch,
     halves,
@@ -119,7 +119,13 @@ function planStatement(
   const body = statement.body.map((kernel) => planKernel(kernel, steps, planning));
   return [
     {
-      planned: { loop: name, steps, reverse, why: whole, body: body.flatMap(({ dispatches }) => dispatches) },
+      planned: {
+        loop: name,
+        steps,
+        reverse,
+        why: whole,
+        body: body.flatMap(({ dispatches }) => dispatches.map(single)),
+      },
       spans: body.flatMap(({ spans }) => spans),
     },
   ];
@@ -130,7 +136,7 @@ function planKernel(
   kernel: Kernel,
   steps: number,
   planning: Planning,
-): { readonly dispatches: readonly Dispatch[]; readonly spans: readonly Span[] } {
+): { readonly dispatches: readonly PlannedKernel[]; readonly spans: readonly Span[] } {
   const between: View[] = [];
   const scratch = (rows: number, columns: number): View => {
     const view = planning.scratch(rows, columns);

@@ -4,8 +4,10 @@ import { describe, expect, it } from "vitest";
 import type { Planned } from "../../../src/backend/webgpu/dispatch.js";
 import { joined, type Spanning } from "../../../src/backend/webgpu/join.js";
 import { conflict, spanOf } from "../../../src/backend/webgpu/span.js";
-import type { Space } from "../../../src/backend/webgpu/wgsl/source.js";
+import { type Shader, type Space, textOf } from "../../../src/backend/webgpu/wgsl/source.js";
 import type { View } from "../../../src/program/program.js";
+
+const shader = (body: string): Shader => ({ head: "", declarations: "", body, size: 64, words: 1 });
 
 const spaces = ["variables", "temporaries"] as const satisfies readonly Space[];
 
@@ -70,9 +72,11 @@ describe("joined dispatches", () => {
     fc.assert(
       fc.property(fc.array(dispatch, { maxLength: 30 }), (drawn) => {
         const list = drawn.map(({ code, workgroups, isLoop, accesses }, i): Spanning => {
-          const one = { label: `${i}`, how: "", code, workgroups: [workgroups, 1, 1], parameters: [i] } as const;
+          const one = { label: `${i}`, how: "", workgroups: [workgroups, 1, 1], parameters: [i] } as const;
           return {
-            planned: isLoop ? { loop: `${i}`, steps: 2, reverse: false, why: "", body: [one] } : one,
+            planned: isLoop
+              ? { loop: `${i}`, steps: 2, reverse: false, why: "", body: [{ ...one, code }] }
+              : { ...one, code: shader(code) },
             spans: accesses.map(spanned),
           };
         });
@@ -94,7 +98,7 @@ describe("joined dispatches", () => {
       planned: {
         label: `at ${from}`,
         how: "chain",
-        code: "const own = 0u;",
+        code: shader("// a body"),
         workgroups: [workgroups, 1, 1],
         parameters: [from],
       },
@@ -114,6 +118,8 @@ describe("joined dispatches", () => {
       last,
       0,
     ];
+    expect("code" in one! && one.code).toBe(textOf(shader("// a body"), 32));
+    expect("code" in one! && one.code).toMatch(/array<vec4<u32>, 8>[\s\S]*let group = ofAll - [\s\S]*\/\/ a body/);
     expect("parameters" in one! && one.parameters).toEqual([
       ...block(0, 0, 3, 0),
       ...block(1, 3, 7, 0),
@@ -124,7 +130,7 @@ describe("joined dispatches", () => {
 
   it("go as far ahead as they can, so that the pieces of two loops meet in pairs", () => {
     const piece = (loop: string, number: number, from: number): Spanning => ({
-      planned: { label: `${loop}${number}`, how: "", code: "", workgroups: [1, 1, 1], parameters: [] },
+      planned: { label: `${loop}${number}`, how: "", code: shader(""), workgroups: [1, 1, 1], parameters: [] },
       spans: [{ space: "temporaries", from, to: from + 4, writes: true, stride: 0, columns: 4 }],
     });
     const list = [...[1, 2, 3].map((n) => piece("a", n, 0)), ...[1, 2, 3].map((n) => piece("b", n, 4))];
