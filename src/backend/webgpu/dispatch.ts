@@ -13,8 +13,6 @@ export interface Dispatch {
   readonly workgroups: readonly [number, number, number];
   /** Whole numbers (unsigned, 32 bits) that the text reads as `p`. */
   readonly parameters: readonly number[];
-  /** Where it carries out a whole loop: that one's steps. */
-  readonly steps?: number;
 }
 
 /** A loop, carried out as its dispatches for each index in turn. */

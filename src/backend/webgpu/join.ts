@@ -71,6 +71,5 @@ function together(members: readonly PlannedKernel[]): Dispatch {
     code: textOf(first.code, parameters.length),
     workgroups: gridOf(count),
     parameters,
-    ...(first.steps === undefined ? {} : { steps: first.steps }),
   };
 }

@@ -71,7 +71,7 @@ export function planWholeLoop(
   const pieces = Array.from({ length: Math.ceil(steps / atOnce) }, (_, piece): Spanning => {
     const done = piece * atOnce;
     const shape = { steps, reverse, rows, perGroup, size, done, atOnce: Math.min(atOnce, steps - done) };
-    return { planned: { label: name, ...loopKernel({ ...plan, body }, shape, planning), steps }, spans };
+    return { planned: { label: name, ...loopKernel({ ...plan, body }, shape, planning) }, spans };
   });
   return [
     ...kernels.flatMap((each) => {
