@@ -112,7 +112,7 @@ export function assembled(
     const { buffers } = storage;
     if (inHalves && loss && !keep) return inHalves(buffers, all, storage.view(representative(loss)));
     const statements = keep ? all : inPlace(buffers, all);
-    return { buffers, statements, plan: planMemory(buffers, statements, keep) };
+    return { buffers, statements, plan: planMemory(buffers, statements, keep, throughput) };
   };
   const { buffers, statements, plan } = placed();
   const part = (from: number, to?: number): Statement[] => statements.slice(from, to);

@@ -1,15 +1,16 @@
 /** What a loop that is carried out whole leaves in the device's memory: all that anyone reads, and nothing that it has not written. */
 import { afterAll, describe, expect, it } from "vitest";
+import { evaluate } from "../../../src/backend/evaluate.js";
 import { reference } from "../../../src/backend/reference/index.js";
 import { webgpu } from "../../../src/backend/webgpu/index.js";
 import { gru } from "../../../src/cells/gru.js";
 import { lstm } from "../../../src/cells/lstm.js";
-import { variable } from "../../../src/graph/variable.js";
+import { type Variable, variable } from "../../../src/graph/variable.js";
 import { lower } from "../../../src/program/lower.js";
 import type { Kernel, View } from "../../../src/program/program.js";
 import { createBench, kernel, loop } from "./bench.js";
 import { nullDevice, testDevice } from "./driver.js";
-import { layerCase, wholeLoops } from "./loop-cases.js";
+import { layerCase, programOf, wholeLoops } from "./loop-cases.js";
 
 const device = await testDevice();
 const backend = device && webgpu({ device });
@@ -127,4 +128,25 @@ describe("two loops over the two halves of a sequence, one of them in reverse,",
   it.runIf(backend)("agree", async () => {
     await bench.agree(backend!, program);
   });
+});
+
+it("the two directions of an LSTM's layers run side by side, forward and backward", async () => {
+  const made = layerCase(lstm(8), { rows: 6, steps: 5 }, { bidirectional: true, layers: 2 });
+  const { plan } = await unrun.compile(programOf(made));
+  expect(wholeLoops(plan).map(({ label }) => label)).toEqual([
+    "lstm_l0 + lstm_l0_reverse",
+    "lstm_l1 + lstm_l1_reverse",
+    "lstm_l1_reverse: backward + lstm_l1: backward",
+    "lstm_l0_reverse: backward + lstm_l0: backward",
+  ]);
+  if (!backend) return;
+  const feeds = made.feeds.map(([target, data]) => [target, data] as [Variable, ArrayLike<number>]);
+  const expected = await evaluate(reference(), made.outputs, feeds);
+  const found = await evaluate(backend, made.outputs, feeds);
+  for (const [name, values] of Object.entries(expected)) {
+    const wanted = Array.from(values as ArrayLike<number>);
+    const largest = wanted.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const error = wanted.reduce((most, value, i) => Math.max(most, Math.abs(value - found[name]![i]!)), 0);
+    expect(error, name).toBeLessThanOrEqual(2e-5 * largest);
+  }
 });
