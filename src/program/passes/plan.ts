@@ -110,15 +110,23 @@ function findLifetimes(statements: readonly Statement[], sideBySide: boolean): M
 /** Whether the last of some statements reads what comes from the first. */
 function needs(statements: readonly Statement[]): boolean {
   const [first, ...others] = statements as [Statement, ...Statement[]];
-  const from = new Set(
-    kernelsIn(first)
-      .flatMap(writes)
-      .map(({ buffer }) => buffer),
-  );
+  const from = kernelsIn(first).flatMap(writes);
   let latest = false;
   for (const statement of others) {
-    latest = kernelsIn(statement).some((kernel) => reads(kernel).some(({ buffer }) => from.has(buffer)));
-    if (latest) for (const { buffer } of kernelsIn(statement).flatMap(writes)) from.add(buffer);
+    latest = kernelsIn(statement).some((kernel) =>
+      reads(kernel).some((view) => from.some((made) => meets(made, view))),
+    );
+    if (latest) from.push(...kernelsIn(statement).flatMap(writes));
   }
   return latest;
+}
+
+/** Of one buffer, where they are not other columns of the same rows at every step. */
+function meets(a: View, b: View): boolean {
+  if (a.buffer !== b.buffer) return false;
+  const { stride } = a;
+  const isRegular = ({ rows, step }: View): boolean => rows > 1 && step % stride === 0;
+  if (stride !== b.stride || !isRegular(a) || !isRegular(b)) return true;
+  const [from, other] = [a.offset % stride, b.offset % stride];
+  return from < other + b.columns && other < from + a.columns;
 }

@@ -5,6 +5,7 @@ import { reference } from "../../../src/backend/reference/index.js";
 import { webgpu } from "../../../src/backend/webgpu/index.js";
 import { gru } from "../../../src/cells/gru.js";
 import { lstm } from "../../../src/cells/lstm.js";
+import { rnn } from "../../../src/cells/rnn.js";
 import { type Variable, variable } from "../../../src/graph/variable.js";
 import { lower } from "../../../src/program/lower.js";
 import type { Kernel, View } from "../../../src/program/program.js";
@@ -130,23 +131,27 @@ describe("two loops over the two halves of a sequence, one of them in reverse,",
   });
 });
 
-it("the two directions of an LSTM's layers run side by side, forward and backward", async () => {
-  const made = layerCase(lstm(8), { rows: 6, steps: 5 }, { bidirectional: true, layers: 2 });
-  const { plan } = await unrun.compile(programOf(made));
-  expect(wholeLoops(plan).map(({ label }) => label)).toEqual([
-    "lstm_l0 + lstm_l0_reverse",
-    "lstm_l1 + lstm_l1_reverse",
-    "lstm_l1_reverse: backward + lstm_l1: backward",
-    "lstm_l0_reverse: backward + lstm_l0: backward",
-  ]);
-  if (!backend) return;
-  const feeds = made.feeds.map(([target, data]) => [target, data] as [Variable, ArrayLike<number>]);
-  const expected = await evaluate(reference(), made.outputs, feeds);
-  const found = await evaluate(backend, made.outputs, feeds);
-  for (const [name, values] of Object.entries(expected)) {
-    const wanted = Array.from(values as ArrayLike<number>);
-    const largest = wanted.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    const error = wanted.reduce((most, value, i) => Math.max(most, Math.abs(value - found[name]![i]!)), 0);
-    expect(error, name).toBeLessThanOrEqual(2e-5 * largest);
-  }
-});
+it.each([lstm(8), rnn(7)])(
+  "the two directions of layers of $name run side by side, forward and backward",
+  async (cell) => {
+    const { name } = cell;
+    const made = layerCase(cell, { rows: 6, steps: 5 }, { bidirectional: true, layers: 2 });
+    const { plan } = await unrun.compile(programOf(made));
+    expect(wholeLoops(plan).map(({ label }) => label)).toEqual([
+      `${name}_l0 + ${name}_l0_reverse`,
+      `${name}_l1 + ${name}_l1_reverse`,
+      `${name}_l1_reverse: backward + ${name}_l1: backward`,
+      `${name}_l0_reverse: backward + ${name}_l0: backward`,
+    ]);
+    if (!backend) return;
+    const feeds = made.feeds.map(([target, data]) => [target, data] as [Variable, ArrayLike<number>]);
+    const expected = await evaluate(reference(), made.outputs, feeds);
+    const found = await evaluate(backend, made.outputs, feeds);
+    for (const [result, values] of Object.entries(expected)) {
+      const wanted = Array.from(values as ArrayLike<number>);
+      const largest = wanted.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      const error = wanted.reduce((most, value, i) => Math.max(most, Math.abs(value - found[result]![i]!)), 0);
+      expect(error, result).toBeLessThanOrEqual(2e-5 * largest);
+    }
+  },
+);
