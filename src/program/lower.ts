@@ -117,7 +117,7 @@ export function assembled(
     const { buffers } = storage;
     if (inHalves && loss && !keep) return inHalves(buffers, all, storage.view(representative(loss)));
     const statements = keep ? all : inPlace(buffers, all);
-    return { buffers, statements, plan: planMemory(buffers, statements, keep) };
+    return { buffers, statements, plan: planMemory(buffers, statements, keep, throughput) };
   };
   const { buffers, statements, plan } = placed();
   const part = (from: number, to?: number): Statement[] => statements.slice(from, to);
@@ -127,6 +127,7 @@ export function assembled(
     compute: part(0, compute.length),
     guards: part(compute.length, compute.length + checks.length).map((check) => reads(check as Kernel)[0]!),
     commit: part(compute.length + checks.length),
+    ...(keep ? { keep } : {}),
     plan,
   };
 }

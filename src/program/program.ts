@@ -226,6 +226,8 @@ export interface Program {
   readonly commit: readonly Statement[];
   /** Where workers share a batch: the rows that this program is for. */
   readonly shard?: Shard;
+  /** Whether every temporary is to be there after a run, for whoever looks at it. Default: those that are read by a statement alone. */
+  readonly keep?: boolean;
   /** The plan: where each temporary buffer lies in one arena, in elements, and the arena's size. */
   readonly plan: MemoryPlan;
 }

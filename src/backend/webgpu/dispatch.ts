@@ -1,6 +1,6 @@
 /** What is planned: plain values that say which kernels run, how often, and with what. */
 import type { View } from "../../program/program.js";
-import type { Locate } from "./wgsl/source.js";
+import type { Locate, Shader } from "./wgsl/source.js";
 
 /** One kernel on the device. */
 export interface Dispatch {
@@ -13,8 +13,6 @@ export interface Dispatch {
   readonly workgroups: readonly [number, number, number];
   /** Whole numbers (unsigned, 32 bits) that the text reads as `p`. */
   readonly parameters: readonly number[];
-  /** Where it carries out a whole loop: that one's steps. */
-  readonly steps?: number;
 }
 
 /** A loop, carried out as its dispatches for each index in turn. */
@@ -63,5 +61,12 @@ export interface Planning {
   readonly halves: ((rows: number, columns: number) => View) | undefined;
 }
 
-/** A dispatch before it is said what it is for. */
-export type KernelDispatch = Omit<Dispatch, "label">;
+/** A dispatch before it is said what it is for, and whether it is joined to others: its text is in parts. */
+export interface KernelDispatch extends Omit<Dispatch, "label" | "code"> {
+  readonly code: Shader;
+}
+
+/** The same when it is said what it is for. */
+export interface PlannedKernel extends KernelDispatch {
+  readonly label: string;
+}

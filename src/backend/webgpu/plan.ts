@@ -1,16 +1,18 @@
 /** Program → plan: for each kernel the dispatches that carry it out. Nothing is made on a device here. */
-import { type Kernel, type Program, reads, type Statement, type View, writes } from "../../program/program.js";
+import { kept } from "../../graph/maps.js";
+import { type Kernel, kernelsIn, type Program, reads, type Statement, type View } from "../../program/program.js";
 import {
   type DeviceLimits,
-  type Dispatch,
   type KernelDispatch,
   noProgramHas,
   type Plan,
   type Planned,
+  type PlannedKernel,
   type Planning,
 } from "./dispatch.js";
-import { joined, type Touch, type Touching } from "./join.js";
+import { joined, type Spanning, single } from "./join.js";
 import { planWholeLoop } from "./loops/whole-loop.js";
+import { type Span, spanOf, spansOf } from "./span.js";
 import { planChain } from "./wgsl/chain.js";
 import { planFill, planGather, planGuard, planScatter, planTranspose } from "./wgsl/moves.js";
 import { planProduct } from "./wgsl/product.js";
@@ -72,70 +74,80 @@ export function planProgram({
   };
   const guarded = program.guards.length > 0;
   const committing = { ...planning, flag: guarded ? flag : undefined };
-  const planned = (statement: Statement, how: Planning): readonly Touching[] => {
-    const { steps, kernels } =
-      statement.kind === "loop"
-        ? { steps: statement.steps, kernels: statement.body }
-        : { steps: 1, kernels: [statement] };
-    const touches = kernels.flatMap((kernel) => touchesOf(kernel, steps, how));
-    const watching: Planning = {
-      ...how,
-      scratch(rows, columns) {
-        const view = how.scratch(rows, columns);
-        touches.push(touchOf(view, 1, true, how));
-        return view;
-      },
-      halves:
-        how.halves &&
-        ((rows, columns) => {
-          const view = how.halves!(rows, columns);
-          touches.push(touchOf(view, 1, true, how));
-          return view;
-        }),
-    };
-    return planStatement(statement, program, watching, stepwise).map((one) => ({ planned: one, touches }));
-  };
+  const isWanted = wantedOf(program);
   const all = (statements: readonly Statement[], how: Planning): Planned[] =>
-    joined(statements.flatMap((statement) => planned(statement, how)));
+    joined(statements.flatMap((statement) => planStatement(statement, program, isWanted, how, stepwise)));
   return {
     compute: all(program.compute, planning),
-    guard: guarded ? { label: "guards", ...planGuard(program.guards, flag, planning) } : undefined,
+    guard: guarded ? single({ label: "guards", ...planGuard(program.guards, flag, planning) }) : undefined,
     commit: all(program.commit, committing),
     scratch,
     halves,
   };
 }
 
+/** Whether what a statement leaves in a buffer is there for others to read. */
+function wantedOf({ buffers, compute, commit, guards, keep }: Program): IsWanted {
+  const readers = new Map<number, Set<Statement>>();
+  for (const statement of [...compute, ...commit])
+    for (const { buffer } of kernelsIn(statement).flatMap(reads)) kept(readers, buffer, () => new Set()).add(statement);
+  const guarding = new Set(guards.map(({ buffer }) => buffer));
+  return (buffer, statement) => {
+    if (keep || buffers[buffer]!.kind !== "temporary" || guarding.has(buffer)) return true;
+    return [...(readers.get(buffer) ?? [])].some((reader) => reader !== statement);
+  };
+}
+
+type IsWanted = (buffer: number, statement: Statement) => boolean;
+
 function planStatement(
   statement: Statement,
   { buffers }: Program,
+  isWanted: IsWanted,
   planning: Planning,
   stepwise = false,
-): readonly Planned[] {
-  if (statement.kind !== "loop") return planKernel(statement, planning);
-  const whole = stepwise ? "as was asked for" : planWholeLoop(statement, buffers, planning);
+): readonly Spanning[] {
+  if (statement.kind !== "loop") {
+    const { dispatches, spans } = planKernel(statement, 1, planning);
+    return dispatches.map((planned) => ({ planned, spans }));
+  }
+  const whole = stepwise
+    ? "as was asked for"
+    : planWholeLoop(statement, buffers, (buffer) => isWanted(buffer, statement), planning);
   if (typeof whole !== "string") return whole;
   const { name, steps, reverse } = statement;
+  const body = statement.body.map((kernel) => planKernel(kernel, steps, planning));
   return [
-    { loop: name, steps, reverse, why: whole, body: statement.body.flatMap((kernel) => planKernel(kernel, planning)) },
+    {
+      planned: {
+        loop: name,
+        steps,
+        reverse,
+        why: whole,
+        body: body.flatMap(({ dispatches }) => dispatches.map(single)),
+      },
+      spans: body.flatMap(({ spans }) => spans),
+    },
   ];
 }
 
-const planKernel = (kernel: Kernel, planning: Planning): readonly Dispatch[] =>
-  dispatchesOf(kernel, planning).map((dispatch) => ({ label: kernel.label, ...dispatch }));
-
-/** What a kernel reads and writes in all of so many steps. */
-const touchesOf = (kernel: Kernel, steps: number, planning: Planning): Touch[] => [
-  ...reads(kernel).map((view) => touchOf(view, steps, false, planning)),
-  ...writes(kernel).map((view) => touchOf(view, steps, true, planning)),
-];
-
-function touchOf(view: View, steps: number, isWritten: boolean, { locate }: Planning): Touch {
-  const { space, offset } = locate(view.buffer);
-  const ends = [0, (steps - 1) * view.step];
-  const from = offset + view.offset;
-  const length = (view.rows - 1) * view.stride + view.columns;
-  return { space, from: from + Math.min(...ends), to: from + Math.max(...ends) + length, writes: isWritten };
+/** A kernel's dispatches, with what they read and write in so many steps. */
+function planKernel(
+  kernel: Kernel,
+  steps: number,
+  planning: Planning,
+): { readonly dispatches: readonly PlannedKernel[]; readonly spans: readonly Span[] } {
+  const between: View[] = [];
+  const scratch = (rows: number, columns: number): View => {
+    const view = planning.scratch(rows, columns);
+    between.push(view);
+    return view;
+  };
+  const dispatches = dispatchesOf(kernel, { ...planning, scratch });
+  return {
+    dispatches: dispatches.map((dispatch) => ({ label: kernel.label, ...dispatch })),
+    spans: [...spansOf(kernel, steps, planning), ...between.map((view) => spanOf(view, 1, true, planning.locate))],
+  };
 }
 
 function dispatchesOf(kernel: Kernel, planning: Planning): readonly KernelDispatch[] {

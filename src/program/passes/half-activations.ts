@@ -50,6 +50,8 @@ const placements = ({ buffers, statements: apart }: Halved): [Placed, Placed] =>
       planMemory(
         buffers.filter((buffer) => (buffer.half ?? false) === half),
         statements,
+        false,
+        true,
       ),
     ) as [MemoryPlan, MemoryPlan];
     const offsets = new Map([...floats.offsets, ...halves.offsets]);

@@ -32,9 +32,18 @@ interface Lifetime {
 
 const align = (size: number): number => Math.ceil(size / 16) * 16;
 
-/** Plans the temporaries of `statements`, run in this order. `keep`: nothing is shared, so that every value can be looked at after a run. */
-export function planMemory(buffers: readonly Buffer[], statements: readonly Statement[], keep = false): MemoryPlan {
-  const lifetimes = findLifetimes(statements);
+/**
+ * Plans the temporaries of `statements`, run in this order. `keep`: nothing is shared, so that every value can be looked at after a run.
+ * `sideBySide`: loops that do not need one another, such as a layer's two directions, share nothing, so that a device can carry them
+ * out at once.
+ */
+export function planMemory(
+  buffers: readonly Buffer[],
+  statements: readonly Statement[],
+  keep = false,
+  sideBySide = false,
+): MemoryPlan {
+  const lifetimes = findLifetimes(statements, sideBySide);
   const temporaries = buffers.filter((buffer) => buffer.kind === "temporary" && lifetimes.has(buffer.id));
   /** By offset. */
   const placed: { readonly first: number; readonly last: number; readonly offset: number; readonly end: number }[] = [];
@@ -59,7 +68,7 @@ export function planMemory(buffers: readonly Buffer[], statements: readonly Stat
 }
 
 /** First and last moment at which each buffer is touched. What crosses a loop's steps, or its border, lives for the whole loop. */
-function findLifetimes(statements: readonly Statement[]): Map<number, Lifetime> {
+function findLifetimes(statements: readonly Statement[], sideBySide: boolean): Map<number, Lifetime> {
   const lifetimes = new Map<number, Lifetime>();
   const touch = (buffer: number, first: number, last = first): void => {
     const known = kept(lifetimes, buffer, () => ({ first, last }));
@@ -67,8 +76,8 @@ function findLifetimes(statements: readonly Statement[]): Map<number, Lifetime> 
     known.last = Math.max(known.last, last);
   };
   let moment = 0;
-  const loops: (Lifetime & { readonly crosses: ReadonlyMap<number, boolean> })[] = [];
-  for (const statement of statements) {
+  const loops: (Lifetime & { readonly at: number; readonly crosses: ReadonlyMap<number, boolean> })[] = [];
+  for (const [at, statement] of statements.entries()) {
     const first = moment;
     /** Whether each buffer crosses the steps: it is not written first, or has a part for each step. */
     const crosses = new Map<number, boolean>();
@@ -78,12 +87,46 @@ function findLifetimes(statements: readonly Statement[]): Map<number, Lifetime> 
       for (const { buffer } of viewsOf(kernel)) touch(buffer, moment);
       moment++;
     }
-    if (statement.kind === "loop") loops.push({ first, last: moment - 1, crosses });
+    if (statement.kind === "loop") loops.push({ at, first, last: moment - 1, crosses });
   }
-  for (const { first, last, crosses } of loops)
+  loops.forEach(({ at, first, last, crosses }, i) => {
+    const next = loops[i + 1];
+    const until = sideBySide && next && !needs(statements.slice(at, next.at + 1)) ? next : undefined;
+    const end = until?.last ?? last;
+    // What is done between them can also go on ahead of either.
+    for (const { buffer } of statements
+      .slice(at + 1, until?.at ?? 0)
+      .flatMap(kernelsIn)
+      .flatMap(viewsOf))
+      touch(buffer, end);
     for (const [buffer, crossing] of crosses) {
       const known = lifetimes.get(buffer)!;
-      if (crossing || known.first < first || known.last > last) touch(buffer, first, last);
+      if (crossing || known.first < first || known.last > last) touch(buffer, first, end);
     }
+  });
   return lifetimes;
+}
+
+/** Whether the last of some statements reads what comes from the first. */
+function needs(statements: readonly Statement[]): boolean {
+  const [first, ...others] = statements as [Statement, ...Statement[]];
+  const from = kernelsIn(first).flatMap(writes);
+  let latest = false;
+  for (const statement of others) {
+    latest = kernelsIn(statement).some((kernel) =>
+      reads(kernel).some((view) => from.some((made) => meets(made, view))),
+    );
+    if (latest) from.push(...kernelsIn(statement).flatMap(writes));
+  }
+  return latest;
+}
+
+/** Of one buffer, where they are not other columns of the same rows at every step. */
+function meets(a: View, b: View): boolean {
+  if (a.buffer !== b.buffer) return false;
+  const { stride } = a;
+  const isRegular = ({ rows, step }: View): boolean => rows > 1 && step % stride === 0;
+  if (stride !== b.stride || !isRegular(a) || !isRegular(b)) return true;
+  const [from, other] = [a.offset % stride, b.offset % stride];
+  return from < other + b.columns && other < from + a.columns;
 }

@@ -12,6 +12,7 @@ import { cellNamed, cellNames } from "../../../src/models/text-model.js";
 import { createRng } from "../../../src/parameters/rng.js";
 import { createNetwork } from "../../../src/train/network.js";
 import { nullDevice, testDevice } from "./driver.js";
+import { wholeLoops } from "./loop-cases.js";
 
 const [T, N, D, H] = [12, 5, 6, 33];
 
@@ -48,9 +49,9 @@ describe("weights in float16", () => {
         tensor,
       }));
       const { plan } = await session.compile({ name: cell, results });
-      const loops = plan.compute.filter((planned) => "steps" in planned && !("loop" in planned));
+      const loops = wholeLoops(plan);
       expect(loops).toHaveLength(2);
-      for (const loop of loops) expect("code" in loop && loop.code).toContain("f32(halves[");
+      for (const loop of loops) expect(loop.code).toContain("f32(halves[");
       const gates = { rnn: 1, gru: 3, lstm: 4 }[cell];
       expect(plan.halves).toBe(2 * gates * H * H);
     }

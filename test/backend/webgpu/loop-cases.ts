@@ -11,7 +11,8 @@ import { lower } from "../../../src/program/lower.js";
 import type { Program } from "../../../src/program/program.js";
 import { createNetwork } from "../../../src/train/network.js";
 
-export const isWhole = (planned: Planned): planned is Dispatch => !("loop" in planned) && planned.steps !== undefined;
+export const isWhole = (planned: Planned): planned is Dispatch =>
+  !("loop" in planned) && / steps in one dispatch/.test(planned.how);
 const isStepwise = (planned: Planned): planned is RepeatedDispatches => "loop" in planned;
 export const wholeLoops = ({ compute }: Plan): readonly Dispatch[] => compute.filter(isWhole);
 export const stepwiseLoops = ({ compute }: Plan): readonly RepeatedDispatches[] => compute.filter(isStepwise);

@@ -10,6 +10,7 @@ import { type CellName, cellNamed, cellNames } from "../../../src/models/text-mo
 import type { ProgramOptions } from "../../../src/program/lower.js";
 import { createNetwork } from "../../../src/train/network.js";
 import { nullDevice } from "./driver.js";
+import { isWhole } from "./loop-cases.js";
 
 const session = await webgpu({ device: await nullDevice() }).createSession();
 afterAll(() => session.dispose());
@@ -35,7 +36,7 @@ const listed = (planned: Planned, indent = ""): string =>
 
 /** All dispatches, and the text of those that are loops. */
 function described({ compute }: Plan): string {
-  const inLoops = compute.flatMap((planned) => ("loop" in planned || !planned.steps ? [] : [planned]));
+  const inLoops = compute.filter(isWhole);
   const texts = [...new Map(inLoops.map(({ label, code }) => [code, label]))];
   return [
     compute.map((planned) => listed(planned)).join("\n"),

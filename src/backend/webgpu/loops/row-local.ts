@@ -3,14 +3,12 @@
  * leaves as it is. Then workgroups that have rows of their own need not wait for one another, whatever the number of steps.
  */
 import { type Buffer, type Kernel, type Loop, reads, type View, writes } from "../../../program/program.js";
+import type { Range } from "../range.js";
 
-/** Where a view lies in a buffer that the loop writes: such a buffer is seen as matrices of all rows, one after the other. */
-export interface Area {
+/** The columns of a view in a buffer that the loop writes: such a buffer is seen as matrices of all rows, one after the other. */
+export interface Area extends Range {
   /** The number of the matrix at t = 0. */
   readonly slot: number;
-  /** The first column, and the one behind the last. */
-  readonly from: number;
-  readonly to: number;
 }
 
 export interface Touch extends Area {
@@ -98,15 +96,4 @@ export function areaOf({ offset, columns }: View, { stride }: Pick<Written, "str
   const from = offset % stride;
   if (row % rows !== 0 || from + columns > stride) return undefined;
   return { slot: row / rows, from, to: from + columns };
-}
-
-export const meet = (a: Pick<Area, "from" | "to">, b: Pick<Area, "from" | "to">): boolean =>
-  a.from < b.to && b.from < a.to;
-
-/** Whether columns are all among those of some areas. */
-export function covered({ from, to }: Pick<Area, "from" | "to">, areas: readonly Area[]): boolean {
-  let reached = from;
-  for (const area of [...areas].sort((a, b) => a.from - b.from))
-    if (area.from <= reached) reached = Math.max(reached, area.to);
-  return reached >= to;
 }

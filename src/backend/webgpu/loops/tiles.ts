@@ -2,7 +2,7 @@
  * What a loop keeps in workgroup memory. A tile holds a workgroup's rows of some columns; to the kernels it is a buffer like others.
  *
  *   memory without steps (a product that the gates read, a state)   is a tile, copied in before the first step where its numbers come
- *                                                                    from before, and out after the last
+ *                                                                    from before, and out after the last for whoever reads it then
  *   values over time (a state that the backward pass wants)          go to memory, and into a tile too where the same or the next
  *                                                                    step reads them
  *   the rows that a product multiplies                               are copied into a tile where they are in none
@@ -10,16 +10,8 @@
 import { moveChain } from "../../../program/lowering/chains.js";
 import type { Chain, Kernel, Loop, View } from "../../../program/program.js";
 import { noProgramHas } from "../dispatch.js";
-import {
-  type Area,
-  areaOf,
-  covered,
-  meet,
-  type RowKernel,
-  type RowLocal,
-  type Touch,
-  type Written,
-} from "./row-local.js";
+import { covered, meet, type Range, united } from "../range.js";
+import { areaOf, type RowKernel, type RowLocal, type Touch, type Written } from "./row-local.js";
 
 export interface TiledKernel {
   readonly kernel: Exclude<RowKernel, { kind: "fill" }>;
@@ -43,12 +35,13 @@ export const tileNumber = ({ buffer }: View): number | undefined =>
   buffer <= FIRST_TILE ? FIRST_TILE - buffer : undefined;
 
 /** A tile for columns of a buffer. */
-interface Tile extends Pick<Area, "from" | "to"> {
+interface Tile extends Range {
   readonly buffer: number;
 }
 
-export function tiled(loop: Loop, local: RowLocal): TiledLoop {
-  const places = placesOf(loop, local);
+/** `isWanted`: whether anything but the loop reads a buffer that it writes. */
+export function tiled(loop: Loop, local: RowLocal, isWanted: (buffer: number) => boolean): TiledLoop {
+  const places = placesOf(loop, local, isWanted);
   const body = loop.body.flatMap((kernel, number) => moved(kernel, number, places));
   const { tiles, first, last } = places;
   return { tiles, first, body, last };
@@ -66,14 +59,17 @@ interface Places extends Omit<TiledLoop, "body"> {
   waits(kernel: number): boolean;
 }
 
-function placesOf(loop: Loop, { rows, written }: RowLocal): Places {
+function placesOf(loop: Loop, { rows, written }: RowLocal, isWanted: (buffer: number) => boolean): Places {
   const tiles: number[] = [];
   const first: (Kernel & Chain)[] = [];
   const last: (Kernel & Chain)[] = [];
   const tileOf = new Map<Written, Tile>();
 
-  const tile = (from: number, to: number): Tile => ({ from, to, buffer: FIRST_TILE + 1 - tiles.push(to - from) });
-  const viewOf = ({ buffer, from, to }: Tile, area: Pick<Area, "from" | "to">): View => ({
+  const tile = ({ from, to }: Range): Tile => {
+    tiles.push(to - from);
+    return { from, to, buffer: FIRST_TILE + 1 - tiles.length };
+  };
+  const viewOf = ({ buffer, from, to }: Tile, area: Range): View => ({
     buffer,
     offset: area.from - from,
     rows,
@@ -84,11 +80,11 @@ function placesOf(loop: Loop, { rows, written }: RowLocal): Places {
   for (const [buffer, memory] of written) {
     const plan = memory.step === 0 ? keptWhole(memory) : mirrored(memory, loop);
     if (!plan) continue;
-    const { from, to, start } = plan;
-    const made = tile(from, to);
+    const { start } = plan;
+    const made = tile(plan);
     tileOf.set(memory, made);
     const { stride, step } = memory;
-    const behind = (slot: number): View => ({
+    const behind = (slot: number, { from, to }: Range): View => ({
       buffer,
       offset: slot * rows * stride + from,
       rows,
@@ -96,9 +92,12 @@ function placesOf(loop: Loop, { rows, written }: RowLocal): Places {
       stride: rows === 1 ? to - from : stride,
       step,
     });
-    if (start !== undefined) first.push(moveChain(behind(start), viewOf(made, made), loop.name));
-    // Also what only the loop reads, for whoever looks at a temporary after a run.
-    if (step === 0) last.push(moveChain(viewOf(made, made), behind(0), loop.name));
+    if (start !== undefined) first.push(moveChain(behind(start, made), viewOf(made, made), loop.name));
+    // A tile that begins with what was there before also passes on to the next dispatch, where the loop is several.
+    if (step !== 0 || !(isWanted(buffer) || start !== undefined)) continue;
+    // Only what the loop has written: others may have written between it meanwhile.
+    for (const range of united(memory.touches.filter((touch) => touch.writes)))
+      last.push(moveChain(viewOf(made, range), behind(0, range), loop.name));
   }
 
   const inTile = (touch: Touch, memory: Written): boolean => {
@@ -118,7 +117,7 @@ function placesOf(loop: Loop, { rows, written }: RowLocal): Places {
     first,
     last,
     fresh(columns) {
-      const made = tile(0, columns);
+      const made = tile({ from: 0, to: columns });
       return viewOf(made, made);
     },
     read(view, kernel) {
@@ -180,7 +179,7 @@ function moved(kernel: Kernel, number: number, places: Places): TiledKernel[] {
 }
 
 /** The columns of a tile, and the matrix that it begins with, where it does not begin empty. */
-interface Plan extends Pick<Area, "from" | "to"> {
+interface Plan extends Range {
   readonly start: number | undefined;
 }
 
@@ -197,7 +196,7 @@ function keptWhole({ touches }: Written): Plan {
         writes.filter(({ kernel }) => kernel < touch.kernel),
       ),
   );
-  return { from, to, start: fromBefore || !covered({ from, to }, writes) ? 0 : undefined };
+  return { from, to, start: fromBefore ? 0 : undefined };
 }
 
 /** Values over time that the step that makes them, or the next one, reads. */

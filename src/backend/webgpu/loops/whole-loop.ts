@@ -1,11 +1,24 @@
-/** The choice whether a loop is carried out whole, in one dispatch, and by how many workgroups. */
-import type { Buffer, Chain, Loop, Product, Transpose } from "../../../program/program.js";
-import type { Dispatch, Planning } from "../dispatch.js";
+/** The choice whether a loop is carried out whole, in one dispatch or a few, and by how many workgroups. */
+import {
+  type Buffer,
+  type Chain,
+  type Kernel,
+  type Loop,
+  type Product,
+  reads,
+  type Transpose,
+  type View,
+  writes,
+} from "../../../program/program.js";
+import type { Planning } from "../dispatch.js";
+import type { Spanning } from "../join.js";
+import { type Span, spanOf, spansOf } from "../span.js";
 import { planChain } from "../wgsl/chain.js";
 import { loopKernel, loopStorage } from "../wgsl/loop.js";
 import { planTranspose } from "../wgsl/moves.js";
 import { rowLocal } from "./row-local.js";
-import { type TiledLoop, tiled } from "./tiles.js";
+import { stepsAtOnce } from "./steps-at-once.js";
+import { type TiledLoop, tiled, tileNumber } from "./tiles.js";
 
 /**
  * Weights of a step, from which on it is better to read them once for all rows: a workgroup reads all of them at every step, which
@@ -25,16 +38,20 @@ const WEIGHTS_EACH = 64;
 const MOST_INVOCATIONS = 512;
 const LEAST_INVOCATIONS = 64;
 
-/** The dispatches of a loop that is carried out whole; or why it is better, or only, done step by step. */
+/**
+ * The dispatches of a loop that is carried out whole; or why it is better, or only, done step by step. `isWanted`: whether anything
+ * else reads a buffer that the loop writes.
+ */
 export function planWholeLoop(
   loop: Loop,
   buffers: readonly Buffer[],
+  isWanted: (buffer: number) => boolean,
   planning: Planning,
-): readonly Dispatch[] | string {
+): readonly Spanning[] | string {
   if (loop.steps === 1) return "it is a single step";
   const local = rowLocal(loop, buffers);
   if (typeof local === "string") return local;
-  const plan = tiled(loop, local);
+  const plan = tiled(loop, local, isWanted);
   const weights = productsOf(plan).reduce((sum, { b }) => sum + b.rows * b.columns, 0);
   if (weights > MOST_WEIGHTS * (planning.halves ? 2 : 1)) return `${weights} weights are read once for all rows`;
   const { limits } = planning;
@@ -48,15 +65,42 @@ export function planWholeLoop(
   if (local.rows / perGroup > MOST_WORKGROUPS) return "its rows are more than run side by side";
   const { kernels, body } = readied(plan, planning);
   const { steps, reverse, name } = loop;
-  const kernel = loopKernel({ ...plan, body }, { steps, reverse, rows: local.rows, perGroup, size }, planning);
+  const { rows } = local;
+  const atOnce = stepsAtOnce(steps, plan, { rows, perGroup, halves: planning.halves !== undefined });
+  const spans = spansOfLoop({ ...plan, body }, steps, planning);
+  const pieces = Array.from({ length: Math.ceil(steps / atOnce) }, (_, piece): Spanning => {
+    const done = piece * atOnce;
+    const shape = { steps, reverse, rows, perGroup, size, done, atOnce: Math.min(atOnce, steps - done) };
+    return { planned: { label: name, ...loopKernel({ ...plan, body }, shape, planning) }, spans };
+  });
   return [
     ...kernels.flatMap((each) => {
       const alone = { ...planning, flag: undefined };
       const made = each.kind === "transpose" ? planTranspose(each, alone) : planChain(each, alone);
-      return made.map((dispatch) => ({ label: `${name}: weights`, ...dispatch }));
+      const label = `${name}: weights`;
+      return made.map(
+        (dispatch): Spanning => ({
+          planned: { label, ...dispatch },
+          spans: spansOf({ ...each, label }, 1, planning),
+        }),
+      );
     }),
-    { label: name, ...kernel, steps },
+    ...pieces,
   ];
+}
+
+/** What it reads and writes of the device's memory; tiles are each workgroup's own. */
+function spansOfLoop({ first, body, last }: TiledLoop, steps: number, { locate }: Planning): Span[] {
+  const kernels: Kernel[] = [...first, ...body.map(({ kernel }) => kernel as Kernel), ...last];
+  const inMemory = (view: View): boolean => tileNumber(view) === undefined;
+  return kernels.flatMap((kernel) => [
+    ...reads(kernel)
+      .filter(inMemory)
+      .map((view) => spanOf(view, steps, false, locate)),
+    ...writes(kernel)
+      .filter(inMemory)
+      .map((view) => spanOf(view, steps, true, locate)),
+  ]);
 }
 
 const productsOf = ({ body }: TiledLoop): Product[] =>

@@ -1,6 +1,6 @@
 /**
- * A whole loop as one kernel: each workgroup has some rows of the batch and takes them through all steps. It waits for none but
- * itself, at a barrier after each of the loop's kernels.
+ * A whole loop, or so many of its steps, as one kernel: each workgroup has some rows of the batch and takes them through all steps. It
+ * waits for none but itself, at a barrier after each of the loop's kernels.
  */
 import type { Product, View } from "../../../program/program.js";
 import type { KernelDispatch, Planning } from "../dispatch.js";
@@ -13,7 +13,11 @@ import { softmaxRows } from "./rows.js";
 import { createSource, gridOf, type Matrix, type Source, shaderOf } from "./source.js";
 
 export interface LoopShape {
+  /** Of the loop. */
   readonly steps: number;
+  /** Those that dispatches before this one have taken, and those that this one takes. */
+  readonly done: number;
+  readonly atOnce: number;
   readonly reverse: boolean;
   /** Rows of the batch. */
   readonly rows: number;
@@ -67,7 +71,7 @@ export function loopStorage(loop: TiledLoop, shape: Pick<LoopShape, "size" | "pe
 }
 
 export function loopKernel(loop: TiledLoop, shape: LoopShape, { locate, flag }: Planning): KernelDispatch {
-  const { steps, reverse, rows, perGroup, size } = shape;
+  const { steps, done, atOnce, reverse, rows, perGroup, size } = shape;
   const source = tileSource(createSource(locate, flag), loop);
   const count = source.word(rows);
   const lanes: Lanes = { perRow: size / perGroup, size, rows: perGroup };
@@ -105,9 +109,9 @@ export function loopKernel(loop: TiledLoop, shape: LoopShape, { locate, flag }: 
     workgroupBarrier();`,
   );
   const last = loop.last.map((copy) => textOf(copy));
-  const from = source.word(reverse ? steps - 1 : 0);
+  const from = source.word(reverse ? steps - 1 - done : done);
   const onward = source.word(reverse ? -1 : 1);
-  const stepsWord = source.word(steps);
+  const stepsWord = source.word(atOnce);
   const body = `let firstRow = group * ${perGroup}u;
   for (var step = 0u; step < ${stepsWord}; step++) {
     ${source.preamble(`${from} + step * ${onward}`)}
@@ -122,7 +126,7 @@ export function loopKernel(loop: TiledLoop, shape: LoopShape, { locate, flag }: 
     meetings(lanes, body),
   ].join("\n");
   const code = shaderOf({ source: { ...source, preamble: () => "" }, size, declarations, body });
-  const how = `${steps} steps in one dispatch, ${perGroup} ${perGroup === 1 ? "row" : "rows"} a workgroup`;
+  const how = `${atOnce < steps ? `${atOnce} of ` : ""}${steps} steps in one dispatch, ${perGroup} ${perGroup === 1 ? "row" : "rows"} a workgroup`;
   return { how, code, workgroups: gridOf(Math.ceil(rows / perGroup)), parameters: source.parameters };
 }
 

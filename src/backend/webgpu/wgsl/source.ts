@@ -102,25 +102,41 @@ export interface KernelText {
   readonly body: string;
 }
 
+/** A kernel's text in parts: dispatches of one shader can be made one, with a text of its own. */
+export interface Shader {
+  /** Features and bindings. */
+  readonly head: string;
+  /** Functions and a workgroup's memory. */
+  readonly declarations: string;
+  /** Of `main`. */
+  readonly body: string;
+  /** Invocations of a workgroup. */
+  readonly size: number;
+  /** Parameters of a dispatch. */
+  readonly words: number;
+}
+
 /** Parameters come in fours. */
 const fours = (words: number): number => Math.max(1, Math.ceil(words / 4));
-const parametersOf = (words: number): string =>
-  `@group(0) @binding(3) var<uniform> p: array<vec4<u32>, ${fours(words)}>;`;
 
-/** Where, in fours, the parameters begin, and the workgroup's number: what is different where dispatches are joined. */
-const OWN = "const own = 0u;";
-const GROUP = "let group = groupId.x + groupId.y * groups.x;";
+/** Says where, in fours, a dispatch's parameters begin (`own`), and its workgroup's number (`group`). */
+interface Whose {
+  readonly declaration: string;
+  readonly statements: string;
+}
 
-/** The text of dispatches that have one text of so many `words`, together: each workgroup finds out whose it is. */
-export function joinedShader(code: string, words: number, allWords: number): string {
+const alone: Whose = {
+  declaration: "const own = 0u;",
+  statements: "let group = groupId.x + groupId.y * groups.x;",
+};
+
+/** Each workgroup finds out which of several dispatches, each of so many words, is its own. */
+function amongOthers(words: number): Whose {
   const [borders, stride] = [fours(words), fours(words) + 1];
-  // Functions know `own` as the invocation's variable; in `main` it must be known to be the same for a whole workgroup.
-  return code
-    .replace(parametersOf(words), parametersOf(allWords))
-    .replace(OWN, "var<private> own: u32;\nfn remember(place: u32) { own = place; }")
-    .replace(
-      GROUP,
-      `let ofAll = groupId.x + groupId.y * groups.x;
+  return {
+    // Functions know `own` as the invocation's variable; in `main` it must be known to be the same for a whole workgroup.
+    declaration: "var<private> own: u32;\nfn remember(place: u32) { own = place; }",
+    statements: `let ofAll = groupId.x + groupId.y * groups.x;
   var member = 0u;
   while (ofAll >= p[member + ${borders}u].y) {
     if (p[member + ${borders}u].z == 1u) { return; }
@@ -129,7 +145,27 @@ export function joinedShader(code: string, words: number, allWords: number): str
   let group = ofAll - p[member + ${borders}u].x;
   remember(member);
   let own = member;`,
-    );
+  };
+}
+
+/** The whole text of a kernel. `together`: of several dispatches in one, the length of `joinedParameters`. */
+export function textOf({ head, declarations, body, size, words }: Shader, together?: number): string {
+  const { declaration, statements } = together === undefined ? alone : amongOthers(words);
+  return `${head}
+@group(0) @binding(3) var<uniform> p: array<vec4<u32>, ${fours(together ?? words)}>;
+@group(0) @binding(4) var<uniform> now: vec4<u32>;
+${declaration}
+${declarations}
+@compute @workgroup_size(${size})
+fn main(
+  @builtin(workgroup_id) groupId: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  ${statements}
+  ${body}
+}
+`;
 }
 
 /** Parameters and workgroups of each, one after the other; behind each one's its first workgroup, its end, and whether it is the last. */
@@ -149,33 +185,21 @@ export function joinedParameters(
   return [...all, ...new Array<number>(length - all.length).fill(0)];
 }
 
-/** The whole text of a kernel. */
-export function shaderOf({ source, size, declarations = "", body }: KernelText): string {
-  const main = `@compute @workgroup_size(${size})
-fn main(
-  @builtin(workgroup_id) groupId: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  ${GROUP}
-  ${source.preamble()}
-  ${body}
-}
-`;
-  const used = `${declarations}\n${main}`;
+/** With the bindings and the functions that the text uses. */
+export function shaderOf({ source, size, declarations = "", body }: KernelText): Shader {
+  const inMain = `${source.preamble()}\n  ${body}`;
+  const used = `${declarations}\n${inMain}`;
   const usedSpaces = spaces.filter((space) => used.includes(`${space}[`));
   const bindings = usedSpaces.map(
     (space) => `@group(0) @binding(${bindingOf[space]}) var<storage, read_write> ${space}: array<${elementOf[space]}>;`,
   );
-  return [
-    ...(usedSpaces.includes("halves") ? ["enable f16;"] : []),
-    ...bindings,
-    parametersOf(source.parameters.length),
-    `@group(0) @binding(4) var<uniform> now: vec4<u32>;`,
-    OWN,
-    functionsFor(used),
-    used,
-  ].join("\n");
+  return {
+    head: [...(usedSpaces.includes("halves") ? ["enable f16;"] : []), ...bindings].join("\n"),
+    declarations: `${functionsFor(used)}\n${declarations}`,
+    body: inMain,
+    size,
+    words: source.parameters.length,
+  };
 }
 
 /** So many workgroups in two dimensions, since one holds 65 535 at most; some at the end may have nothing to do. */

@@ -1,10 +1,9 @@
 l0: matmul: product 16×16, 2×1×1 workgroups
 l0: add add: chain, 1×1×1 workgroups
-gru_l0: initial h: chain, 1×1×1 workgroups
+gru_l0: initial h + gru_l0: backward: initial dh: 2 together: chain, 2×1×1 workgroups
 gru_l0: weights: transpose, 2×1×1 workgroups
 gru_l0: 3 steps in one dispatch, 1 row a workgroup, 5×1×1 workgroups
 add: chain, 2×1×1 workgroups
-gru_l0: backward: initial dh: chain, 1×1×1 workgroups
 gru_l0: backward: 3 steps in one dispatch, 1 row a workgroup, 5×1×1 workgroups
 dweight_hh: product 16×16, 2×1×1 workgroups
 dbias_hh + dbias_ih: 2 together: sum over rows, 2×1×1 workgroups
@@ -15,7 +14,7 @@ result 1: copy: chain, 2×1×1 workgroups
 // gru_l0
 @group(0) @binding(0) var<storage, read_write> variables: array<f32>;
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 13>;
+@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 12>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
 const own = 0u;
 fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
@@ -55,8 +54,8 @@ fn main(
   let group = groupId.x + groupId.y * groups.x;
   
   let firstRow = group * 1u;
-  for (var step = 0u; step < p[own + 12u].w; step++) {
-    let t = p[own + 12u].y + step * p[own + 12u].z;
+  for (var step = 0u; step < p[own + 11u].w; step++) {
+    let t = p[own + 11u].y + step * p[own + 11u].z;
   let at0 = p[own + 0u].z + t * p[own + 0u].w;
   let at1 = p[own + 1u].y + t * p[own + 1u].z;
   let at2 = p[own + 2u].y + t * p[own + 2u].z;
@@ -71,7 +70,6 @@ fn main(
   let at11 = p[own + 9u].x + t * p[own + 9u].y;
   let at12 = p[own + 9u].w + t * p[own + 10u].x;
   let at13 = p[own + 10u].z + t * p[own + 10u].w;
-  let at14 = p[own + 11u].z + t * p[own + 11u].w;
     if (step == 0u) {
     { for (var e = lane; e < 7u; e += 64u) {
       let r = firstRow + e / 7u;
@@ -137,17 +135,7 @@ fn main(
       }
     } }
     workgroupBarrier();
-    if (step + 1u == p[own + 12u].w) {
-    { for (var e = lane; e < 21u; e += 64u) {
-      let r = firstRow + e / 21u;
-      let c = e % 21u;
-      if (r < p[own + 0u].x) {
-        let i = r * 21u + c;
-        let x0 = tile0[(0u - firstRow * 21u) + i];
-  temporaries[at14 + i] = x0;
-      }
-    } }
-    }
+    
   }
 }
 

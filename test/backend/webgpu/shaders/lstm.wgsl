@@ -15,7 +15,7 @@ result 5: copy: chain, 1×1×1 workgroups
 
 // lstm_l0
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 17>;
+@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 16>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
 const own = 0u;
 fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
@@ -56,8 +56,8 @@ fn main(
   let group = groupId.x + groupId.y * groups.x;
   
   let firstRow = group * 1u;
-  for (var step = 0u; step < p[own + 16u].x; step++) {
-    let t = p[own + 15u].z + step * p[own + 15u].w;
+  for (var step = 0u; step < p[own + 15u].x; step++) {
+    let t = p[own + 14u].z + step * p[own + 14u].w;
   let at0 = p[own + 0u].z + t * p[own + 0u].w;
   let at1 = p[own + 1u].z + t * p[own + 1u].w;
   let at2 = p[own + 2u].y + t * p[own + 2u].z;
@@ -76,7 +76,6 @@ fn main(
   let at15 = p[own + 12u].y + t * p[own + 12u].z;
   let at16 = p[own + 13u].x + t * p[own + 13u].y;
   let at17 = p[own + 13u].w + t * p[own + 14u].x;
-  let at18 = p[own + 14u].w + t * p[own + 15u].x;
     if (step == 0u) {
     { for (var e = lane; e < 7u; e += 64u) {
       let r = firstRow + e / 7u;
@@ -157,17 +156,7 @@ fn main(
       }
     } }
     workgroupBarrier();
-    if (step + 1u == p[own + 16u].x) {
-    { for (var e = lane; e < 28u; e += 64u) {
-      let r = firstRow + e / 28u;
-      let c = e % 28u;
-      if (r < p[own + 0u].x) {
-        let i = r * 28u + c;
-        let x0 = tile0[(0u - firstRow * 28u) + i];
-  temporaries[at18 + i] = x0;
-      }
-    } }
-    }
+    
   }
 }
 

@@ -1,10 +1,9 @@
 l0: matmul: product 16×16, 1×1×1 workgroups
 l0: add: chain, 1×1×1 workgroups
-rnn_l0: initial h: chain, 1×1×1 workgroups
+rnn_l0: initial h + rnn_l0: backward: initial dh: 2 together: chain, 2×1×1 workgroups
 rnn_l0: weights: transpose, 1×1×1 workgroups
 rnn_l0: 3 steps in one dispatch, 1 row a workgroup, 5×1×1 workgroups
 add: chain, 2×1×1 workgroups
-rnn_l0: backward: initial dh: chain, 1×1×1 workgroups
 rnn_l0: backward: 3 steps in one dispatch, 1 row a workgroup, 5×1×1 workgroups
 dweight_hh: product 16×16, 1×1×1 workgroups
 dbias_hh: sum over rows, 1×1×1 workgroups
@@ -15,7 +14,7 @@ result 5: copy: chain, 1×1×1 workgroups
 
 // rnn_l0
 @group(0) @binding(1) var<storage, read_write> temporaries: array<f32>;
-@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 7>;
+@group(0) @binding(3) var<uniform> p: array<vec4<u32>, 6>;
 @group(0) @binding(4) var<uniform> now: vec4<u32>;
 const own = 0u;
 fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }
@@ -42,14 +41,13 @@ fn main(
   let group = groupId.x + groupId.y * groups.x;
   
   let firstRow = group * 1u;
-  for (var step = 0u; step < p[own + 6u].x; step++) {
-    let t = p[own + 5u].z + step * p[own + 5u].w;
+  for (var step = 0u; step < p[own + 5u].x; step++) {
+    let t = p[own + 4u].z + step * p[own + 4u].w;
   let at0 = p[own + 0u].z + t * p[own + 0u].w;
   let at1 = p[own + 1u].y + t * p[own + 1u].z;
   let at2 = p[own + 2u].y + t * p[own + 2u].z;
   let at3 = p[own + 3u].x + t * p[own + 3u].y;
   let at4 = p[own + 3u].w + t * p[own + 4u].x;
-  let at5 = p[own + 4u].w + t * p[own + 5u].x;
     if (step == 0u) {
     { for (var e = lane; e < 7u; e += 64u) {
       let r = firstRow + e / 7u;
@@ -90,17 +88,7 @@ fn main(
       }
     } }
     workgroupBarrier();
-    if (step + 1u == p[own + 6u].x) {
-    { for (var e = lane; e < 7u; e += 64u) {
-      let r = firstRow + e / 7u;
-      let c = e % 7u;
-      if (r < p[own + 0u].x) {
-        let i = r * 7u + c;
-        let x0 = tile0[(0u - firstRow * 7u) + i];
-  temporaries[at5 + i] = x0;
-      }
-    } }
-    }
+    
   }
 }
 
