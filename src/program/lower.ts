@@ -6,7 +6,7 @@ import { createStorage } from "./lowering/storage.js";
 import { fewerKernels } from "./passes/fewer-kernels.js";
 import { inPlace } from "./passes/in-place.js";
 import { intoLoops } from "./passes/into-loops.js";
-import { planMemory, readGuard } from "./passes/plan.js";
+import { type Apart, planMemory, readGuard } from "./passes/plan.js";
 import { type Buffer, type Kernel, type Program, reads, type Statement, type View } from "./program.js";
 import { fewerPasses } from "./rewriting/fewer-passes.js";
 import { mergeEqual, reachable } from "./rewriting/simplify.js";
@@ -34,11 +34,10 @@ export const rootsOf = ({ results, commit = [], guards = [] }: Omit<ProgramOptio
 ];
 
 export interface LowerOptions {
-  /**
-   * For a device that is fast at much at once and slow to begin: small passes over all time steps stay as they are, where a
-   * processor better does them step by step, in a cache. Default false.
-   */
-  readonly throughput?: boolean;
+  /** Leaves small passes over all time steps as they are, where a processor better does them in a loop, in a cache. Default false. */
+  readonly whole?: boolean;
+  /** As in `planMemory`. A parameter, so that who does not want it need not load it (`throughput.ts`). */
+  readonly apart?: Apart;
   /**
    * Puts buffers onto one another and plans them, with some of what the loss is computed from in 16 bits (`half-activations.ts`);
    * for programs that say what their loss is, without `keep`. A parameter, so that who does not want it need not load it.
@@ -85,7 +84,7 @@ export interface Sharing {
 export function assembled(
   { name, results, commit: assignments = [], guards = [], loss, keep = false }: ProgramOptions,
   sharing?: Sharing,
-  { throughput = false, inHalves }: LowerOptions = {},
+  { whole = false, apart, inHalves }: LowerOptions = {},
 ): Program {
   const wanted = [...results, ...assignments].map(({ tensor }) => tensor);
   const representative = mergeEqual([...wanted, ...guards]);
@@ -106,7 +105,7 @@ export function assembled(
   const computed = lowering.section(early, results);
   const first = sharing ? sharing.reduceTogether(computed) : computed;
   const inLoops =
-    keep || throughput ? first : intoLoops(storage.buffers, first, (label, size) => storage.buffer(label, size));
+    keep || whole ? first : intoLoops(storage.buffers, first, (label, size) => storage.buffer(label, size));
   if (sharing) storage.kindOf = (tensor) => (sharing.whole.has(tensor) ? "common" : "temporary");
   const updates = lowering.section(late, assignments, sharing?.whole);
   const finish = sharing ? sharing.sharedOut(sharing.reduceTogether(updates), storage.buffers) : updates;
@@ -117,7 +116,7 @@ export function assembled(
     const { buffers } = storage;
     if (inHalves && loss && !keep) return inHalves(buffers, all, storage.view(representative(loss)));
     const statements = keep ? all : inPlace(buffers, all);
-    return { buffers, statements, plan: planMemory(buffers, statements, keep, throughput) };
+    return { buffers, statements, plan: planMemory(buffers, statements, keep, apart) };
   };
   const { buffers, statements, plan } = placed();
   const part = (from: number, to?: number): Statement[] => statements.slice(from, to);

@@ -4,10 +4,11 @@ import { cellNames } from "../../src/models/text-model.js";
 import { lower } from "../../src/program/lower.js";
 import { halfActivations } from "../../src/program/passes/half-activations.js";
 import { kernelsOf, type Program } from "../../src/program/program.js";
+import { throughput } from "../../src/program/throughput.js";
 import { arena, checkForm } from "./arena.js";
 import { errorOf, type HalfCase, halfCase, type Numbers } from "./half-case.js";
 
-const inHalves = ({ options }: HalfCase): Program => lower(options, { throughput: true, inHalves: halfActivations });
+const inHalves = ({ options }: HalfCase): Program => lower(options, { ...throughput, inHalves: halfActivations });
 const bytesOf = ({ plan }: Program): number => 4 * plan.size + 2 * (plan.halves ?? 0);
 
 function run(program: Program, { options, feeds }: HalfCase): Numbers {
@@ -22,7 +23,7 @@ describe.each(cellNames)("activations of %s in 16 bits", (cell) => {
       const made = halfCase(cell, { scale });
       const program = inHalves(made);
       checkForm(program);
-      const [found, expected] = [run(program, made), run(lower(made.options, { throughput: true }), made)];
+      const [found, expected] = [run(program, made), run(lower(made.options, throughput), made)];
       expect(errorOf(found, expected, "loss")).toBeLessThan(2e-5);
       const error = errorOf(found, expected, "d");
       expect(error).toBeLessThan(2e-3);
@@ -33,7 +34,7 @@ describe.each(cellNames)("activations of %s in 16 bits", (cell) => {
   it("take less memory", () => {
     for (const layers of [2, 3]) {
       const made = halfCase(cell, { layers });
-      const [before, after] = [bytesOf(lower(made.options, { throughput: true })), bytesOf(inHalves(made))];
+      const [before, after] = [bytesOf(lower(made.options, throughput)), bytesOf(inHalves(made))];
       expect(after / before).toBeLessThan({ rnn: 0.92, gru: 0.85, lstm: 0.75 }[cell]);
     }
   });
@@ -55,6 +56,6 @@ describe("without a loss", () => {
     const { options } = halfCase("lstm");
     const { loss: _, ...rest } = options;
     for (const other of [rest, { ...options, keep: true }])
-      expect(lower(other, { throughput: true, inHalves: halfActivations })).toEqual(lower(other, { throughput: true }));
+      expect(lower(other, { ...throughput, inHalves: halfActivations })).toEqual(lower(other, throughput));
   });
 });

@@ -6,6 +6,7 @@ import { UserError } from "../../errors.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import { halfActivations } from "../../program/passes/half-activations.js";
 import type { Program, Variable } from "../../program/program.js";
+import { throughput } from "../../program/throughput.js";
 import { heaviest } from "../../program/work.js";
 import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session } from "../contract.js";
 import { createTimes } from "../times.js";
@@ -186,7 +187,7 @@ export function createWebGpuSession(
     const program =
       "compute" in source
         ? source
-        : lower(source, { throughput: true, ...(asHalves ? { inHalves: halfActivations } : {}) });
+        : lower(source, { ...throughput, ...(asHalves ? { inHalves: halfActivations } : {}) });
     const name = `the program "${program.name}"`;
     await makeRoom(device, pools, roomFor(program), name, ready);
     const flag = pools.indices.allocate(1, name);

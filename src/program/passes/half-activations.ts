@@ -21,6 +21,7 @@ import {
   viewsOf,
   writes,
 } from "../program.js";
+import { throughput } from "../throughput.js";
 import { sameView, viewKey } from "../views.js";
 import { inPlace } from "./in-place.js";
 import { planMemory } from "./plan.js";
@@ -43,15 +44,15 @@ export function halfActivations(buffers: readonly Buffer[], statements: readonly
   return [...placed, ...others].reduce((best, each) => (bytesOf(each) < bytesOf(best) ? each : best));
 }
 
-const placements = ({ buffers, statements: apart }: Halved): [Placed, Placed] => {
+const placements = ({ buffers, statements: separate }: Halved): [Placed, Placed] => {
   const placed = (early: boolean): Placed => {
-    const statements = inPlace(buffers, apart, early);
+    const statements = inPlace(buffers, separate, early);
     const [floats, halves] = [false, true].map((half) =>
       planMemory(
         buffers.filter((buffer) => (buffer.half ?? false) === half),
         statements,
         false,
-        true,
+        throughput.apart,
       ),
     ) as [MemoryPlan, MemoryPlan];
     const offsets = new Map([...floats.offsets, ...halves.offsets]);

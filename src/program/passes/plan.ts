@@ -30,20 +30,22 @@ interface Lifetime {
   last: number;
 }
 
+export type Apart = (statements: readonly Statement[]) => boolean;
+
 const align = (size: number): number => Math.ceil(size / 16) * 16;
 
 /**
  * Plans the temporaries of `statements`, run in this order. `keep`: nothing is shared, so that every value can be looked at after a run.
- * `sideBySide`: loops that do not need one another, such as a layer's two directions, share nothing, so that a device can carry them
- * out at once.
+ * `apart`: of a loop, what follows it and the next one, whether the two do not need one another; they then share nothing, so that a
+ * device can carry them out at once.
  */
 export function planMemory(
   buffers: readonly Buffer[],
   statements: readonly Statement[],
   keep = false,
-  sideBySide = false,
+  apart?: Apart,
 ): MemoryPlan {
-  const lifetimes = findLifetimes(statements, sideBySide);
+  const lifetimes = findLifetimes(statements, apart);
   const temporaries = buffers.filter((buffer) => buffer.kind === "temporary" && lifetimes.has(buffer.id));
   /** By offset. */
   const placed: { readonly first: number; readonly last: number; readonly offset: number; readonly end: number }[] = [];
@@ -68,7 +70,7 @@ export function planMemory(
 }
 
 /** First and last moment at which each buffer is touched. What crosses a loop's steps, or its border, lives for the whole loop. */
-function findLifetimes(statements: readonly Statement[], sideBySide: boolean): Map<number, Lifetime> {
+function findLifetimes(statements: readonly Statement[], apart?: Apart): Map<number, Lifetime> {
   const lifetimes = new Map<number, Lifetime>();
   const touch = (buffer: number, first: number, last = first): void => {
     const known = kept(lifetimes, buffer, () => ({ first, last }));
@@ -91,7 +93,7 @@ function findLifetimes(statements: readonly Statement[], sideBySide: boolean): M
   }
   loops.forEach(({ at, first, last, crosses }, i) => {
     const next = loops[i + 1];
-    const until = sideBySide && next && !needs(statements.slice(at, next.at + 1)) ? next : undefined;
+    const until = next && apart?.(statements.slice(at, next.at + 1)) ? next : undefined;
     const end = until?.last ?? last;
     // What is done between them can also go on ahead of either.
     for (const { buffer } of statements
@@ -105,28 +107,4 @@ function findLifetimes(statements: readonly Statement[], sideBySide: boolean): M
     }
   });
   return lifetimes;
-}
-
-/** Whether the last of some statements reads what comes from the first. */
-function needs(statements: readonly Statement[]): boolean {
-  const [first, ...others] = statements as [Statement, ...Statement[]];
-  const from = kernelsIn(first).flatMap(writes);
-  let latest = false;
-  for (const statement of others) {
-    latest = kernelsIn(statement).some((kernel) =>
-      reads(kernel).some((view) => from.some((made) => meets(made, view))),
-    );
-    if (latest) from.push(...kernelsIn(statement).flatMap(writes));
-  }
-  return latest;
-}
-
-/** Of one buffer, where they are not other columns of the same rows at every step. */
-function meets(a: View, b: View): boolean {
-  if (a.buffer !== b.buffer) return false;
-  const { stride } = a;
-  const isRegular = ({ rows, step }: View): boolean => rows > 1 && step % stride === 0;
-  if (stride !== b.stride || !isRegular(a) || !isRegular(b)) return true;
-  const [from, other] = [a.offset % stride, b.offset % stride];
-  return from < other + b.columns && other < from + a.columns;
 }

@@ -9,6 +9,7 @@ import { type RecurrentOptions, recurrent } from "../../../src/layers/recurrent.
 import { createRng } from "../../../src/parameters/rng.js";
 import { lower } from "../../../src/program/lower.js";
 import type { Program } from "../../../src/program/program.js";
+import { throughput } from "../../../src/program/throughput.js";
 import { createNetwork } from "../../../src/train/network.js";
 
 export const isWhole = (planned: Planned): planned is Dispatch =>
@@ -82,5 +83,5 @@ export const programOf = ({ outputs }: Case): Program =>
       name: "case",
       results: Object.entries(outputs).map(([name, tensor]) => ({ variable: variable(name, tensor.shape), tensor })),
     },
-    { throughput: true },
+    throughput,
   );

@@ -9,6 +9,7 @@ import { rnn } from "../../../src/cells/rnn.js";
 import { type Variable, variable } from "../../../src/graph/variable.js";
 import { lower } from "../../../src/program/lower.js";
 import type { Kernel, View } from "../../../src/program/program.js";
+import { throughput } from "../../../src/program/throughput.js";
 import { createBench, kernel, loop } from "./bench.js";
 import { nullDevice, testDevice } from "./driver.js";
 import { layerCase, programOf, wholeLoops } from "./loop-cases.js";
@@ -21,7 +22,7 @@ afterAll(() => unrun.dispose());
 describe.each([lstm(6), gru(5)])("the loops of $name", (cell) => {
   const { outputs, feeds } = layerCase(cell, { rows: 3, steps: 4 });
   const results = Object.entries(outputs).map(([name, tensor]) => ({ variable: variable(name, tensor.shape), tensor }));
-  const program = (keep: boolean) => lower({ name: "case", results, keep }, { throughput: true });
+  const program = (keep: boolean) => lower({ name: "case", results, keep }, throughput);
   /** What follows the last step. */
   const ends = async (keep: boolean): Promise<string[]> =>
     wholeLoops((await unrun.compile(program(keep))).plan).map(({ code }) => code.split("if (step + 1u ==")[1] ?? "");

@@ -2,7 +2,16 @@
  * What the kernel emitters share: a kernel becomes one function (equal ones are kept once) and a call of it whose
  * arguments are addresses. Shapes and strides are baked into the function; where the data lies is not.
  */
-import type { AllReduce, Chain, ElementType, Instruction, Product, Transpose, View } from "../../../program/program.js";
+import type {
+  AllReduce,
+  Chain,
+  ElementType,
+  Instruction,
+  Product,
+  Softmax,
+  Transpose,
+  View,
+} from "../../../program/program.js";
 import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from "../assembler/assembler.js";
 import { f32x4, type I32, i32, plus, type V128, v128 } from "../assembler/instructions.js";
 
@@ -64,6 +73,7 @@ export type Rare = Readonly<
     seedOf: (load: number) => I32,
   ) => RandomNumbers;
   readonly emitTranspose: (emission: Emission, kernel: Transpose, label: string) => Call;
+  readonly emitSoftmax: (emission: Emission, kernel: Softmax, label: string) => Call;
   readonly emitDots: (emission: Emission, kernel: Product, label: string) => Call;
   readonly emitSwapped: (
     emission: Emission,

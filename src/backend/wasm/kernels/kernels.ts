@@ -3,16 +3,17 @@ import { kept } from "../../../graph/maps.js";
 import type { Kernel, View } from "../../../program/program.js";
 import { withViews } from "../../../program/views.js";
 import { emitChain } from "./chain.js";
+import { emitCrossEntropy } from "./cross-entropy.js";
 import type { Argument, Call, Emission } from "./emission.js";
 import { emitFill, emitGather, emitScatter } from "./moves.js";
 import { isRare } from "./pointwise.js";
 import { emitProduct, hasFew } from "./products/products.js";
 import { emitReduce } from "./reduce.js";
-import { emitCrossEntropy, emitSoftmax } from "./softmax.js";
 
 /** Whether a kernel wants what is loaded on demand. */
 export const usesRare = (kernel: Kernel): boolean =>
   kernel.kind === "transpose" ||
+  kernel.kind === "softmax" ||
   (kernel.kind === "product" && hasFew(kernel)) ||
   (kernel.kind === "chain" && kernel.code.some(isRare));
 
@@ -78,7 +79,7 @@ const emitters: {
 } = {
   chain: emitChain,
   reduce: emitReduce,
-  softmax: emitSoftmax,
+  softmax: (emission, kernel, label) => emission.rare!.emitSoftmax(emission, kernel, label),
   crossEntropy: emitCrossEntropy,
   gather: emitGather,
   scatter: emitScatter,
