@@ -4,8 +4,19 @@
  *   GOLDEN    the folder of cases; default the copies in the repository
  *   BACKENDS  reference,wasm,wasm-threads by default, and webgpu where there is a Vulkan driver
  */
+import { spawnSync } from "node:child_process";
 import { testBackend } from "../backend/webgpu/driver.js";
+import { vulkanEnvironment } from "../backend/webgpu/vulkan.js";
 import { type BackendName, backends, casesIn, committedCases, runCase } from "./suites.js";
+
+const environment = vulkanEnvironment();
+if (Object.keys(environment).length > 0) {
+  const { status } = spawnSync(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+    stdio: "inherit",
+    env: { ...process.env, ...environment },
+  });
+  process.exit(status ?? 1);
+}
 
 const known = Object.keys(backends) as BackendName[];
 const usual = (await testBackend()) ? known : known.filter((name) => name !== "webgpu");
