@@ -12,3 +12,10 @@ export function refusalOf(run: () => unknown, message: string): string {
   expect(thrown, `nothing was thrown; expected: ${message}`).toBeInstanceOf(UserError);
   return (thrown as UserError).message;
 }
+
+/** What an action that must fail says. */
+export const errorOf = (action: Promise<unknown>): Promise<Error> =>
+  action.then(
+    () => expect.fail("it was not refused"),
+    (error: Error) => error,
+  );

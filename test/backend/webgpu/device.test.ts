@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { type WebGpuBackend, webgpu } from "../../../src/backend/webgpu/index.js";
 import { lstm } from "../../../src/cells/lstm.js";
 import { UserError } from "../../../src/errors.js";
+import { errorOf } from "../../refusal.js";
 import { createBench, kernel } from "./bench.js";
 import { nullDevice, wrapped } from "./driver.js";
 import { layerCase, programOf, wholeLoops } from "./loop-cases.js";
@@ -22,12 +23,6 @@ function inPage(next: () => Promise<GPUDevice>): { readonly backend: WebGpuBacke
   });
   return { backend: webgpu(), given };
 }
-
-const errorOf = (action: Promise<unknown>): Promise<Error> =>
-  action.then(
-    () => expect.fail("it was not refused"),
-    (error: Error) => error,
-  );
 
 const isLost = (device: GPUDevice): Promise<boolean> =>
   Promise.race([device.lost.then(() => true), new Promise<boolean>((resolve) => setTimeout(resolve, 50, false))]);

@@ -4,17 +4,10 @@ import type { Dispatch, Plan, Planned } from "../../../src/backend/webgpu/dispat
 import { webgpu } from "../../../src/backend/webgpu/index.js";
 import { UserError } from "../../../src/errors.js";
 import { variable } from "../../../src/graph/variable.js";
-import {
-  adam,
-  createTrainer,
-  crossEntropy,
-  readText,
-  type Trainer,
-  textBatches,
-  textModel,
-} from "../../../src/index.js";
+import { errorOf } from "../../refusal.js";
 import { createBench, kernel, loop } from "./bench.js";
 import { nullDevice, testDevice, wrapped } from "./driver.js";
+import { train, trainerOn } from "./small-trainer.js";
 
 /** What becomes of every plan before a device sees it. */
 const spoilt = vi.hoisted(() => ({ by: undefined as ((plan: Plan) => Plan) | undefined }));
@@ -45,28 +38,6 @@ const spoiling =
     return { ...plan, compute: plan.compute.map(each), commit: plan.commit.map(each) };
   };
 
-const text = readText("time flows backward and on. ".repeat(20), { validation: 0 });
-const trainerOn = (device: GPUDevice, stepwise = false): Promise<Trainer> =>
-  createTrainer(textModel({ vocabularySize: text.vocabulary.size, cell: "lstm", hidden: 8, layers: 1 }), {
-    loss: crossEntropy(),
-    optimizer: adam({ learningRate: 0.01 }),
-    bptt: { window: 6 },
-    batch: 4,
-    backend: webgpu({ device, stepwise }),
-  });
-
-async function train(trainer: Trainer, steps: number): Promise<number[]> {
-  const losses: number[] = [];
-  for await (const { loss } of trainer.fit(textBatches(text), { steps })) losses.push(loss);
-  return losses;
-}
-
-const errorOf = (action: Promise<unknown>): Promise<Error> =>
-  action.then(
-    () => expect.fail("it was not refused"),
-    (error: Error) => error,
-  );
-
 const broken = ({ code }: Dispatch) => ({ code: `${code}\nfn broken() -> f32 { return nothing; }` });
 
 describe("a kernel that the device refuses", () => {
@@ -77,7 +48,7 @@ describe("a kernel that the device refuses", () => {
     { what: "of the update", stepwise: false, label: "add add add" },
   ])("is named with its program where its text is wrong: $what", async ({ stepwise, label }) => {
     spoilt.by = spoiling(label, broken);
-    const trainer = await trainerOn(await nullDevice(), stepwise);
+    const trainer = await trainerOn(await nullDevice(), { stepwise });
     expect((await errorOf(train(trainer, 1))).message).toMatch(
       new RegExp(
         `^the kernel "${label}" of the program "training step" does not compile: line \\d+: unresolved value 'nothing'$`,

@@ -3,19 +3,12 @@ import { describe, expect, it } from "vitest";
 import { webgpu } from "../../../src/backend/webgpu/index.js";
 import { UserError } from "../../../src/errors.js";
 import { variable } from "../../../src/graph/variable.js";
-import {
-  adam,
-  type Checkpoint,
-  createTrainer,
-  crossEntropy,
-  readText,
-  type Trainer,
-  textBatches,
-  textModel,
-} from "../../../src/index.js";
+import type { Checkpoint } from "../../../src/index.js";
 import type { Program } from "../../../src/program/program.js";
+import { errorOf } from "../../refusal.js";
 import { createBench, kernel } from "./bench.js";
 import { nullDevice, testDevice, wrapped } from "./driver.js";
+import { train, trainerOn } from "./small-trainer.js";
 
 const MIB = 2 ** 20;
 const STORAGE = 0x80;
@@ -23,28 +16,6 @@ const STORAGE = 0x80;
 const MEMORY_OF_NULL = 512 * MIB;
 
 const gpu = await testDevice();
-const text = readText("time flows backward and on. ".repeat(20), { validation: 0 });
-
-const trainerOn = (device: GPUDevice, batch = 4, hidden = 8): Promise<Trainer> =>
-  createTrainer(textModel({ vocabularySize: text.vocabulary.size, cell: "lstm", hidden, layers: 1 }), {
-    loss: crossEntropy(),
-    optimizer: adam({ learningRate: 0.01 }),
-    bptt: { window: 6 },
-    batch,
-    backend: webgpu({ device }),
-  });
-
-async function train(trainer: Trainer, steps: number): Promise<number[]> {
-  const losses: number[] = [];
-  for await (const { loss } of trainer.fit(textBatches(text), { steps })) losses.push(loss);
-  return losses;
-}
-
-const errorOf = (action: Promise<unknown>): Promise<Error> =>
-  action.then(
-    () => expect.fail("it was not refused"),
-    (error: Error) => error,
-  );
 
 /** Whether the device gives so many bytes, in buffers of `each` at most; they are freed at once. */
 async function gives(device: GPUDevice, bytes: number, each = 128 * MIB): Promise<boolean> {
@@ -83,7 +54,7 @@ describe("a device whose memory others have", () => {
   it("refuses a trainer in one sentence that says what it needs, and has all of it back afterwards", async () => {
     const device = await nullDevice();
     const others = occupy(device, 7);
-    const trainer = await trainerOn(device, 4, 1400);
+    const trainer = await trainerOn(device, { hidden: 1400 });
     const error = await errorOf(train(trainer, 1));
     expect(error).toBeInstanceOf(UserError);
     expect(error.message).toMatch(
@@ -255,7 +226,7 @@ describe.runIf(refuses)("a driver that refuses memory", () => {
     trainer.dispose();
     expect(account.held()).toBe(0);
 
-    const refused = await trainerOn(device, 64);
+    const refused = await trainerOn(device, { batch: 64 });
     account.most = account.held();
     expect((await errorOf(train(refused, 1))).message).toMatch(/^the program "training step" needs /);
     refused.dispose();

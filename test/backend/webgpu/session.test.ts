@@ -5,6 +5,7 @@ import { type WebGpuSession, webgpu } from "../../../src/backend/webgpu/index.js
 import { UserError } from "../../../src/errors.js";
 import { type Variable, variable } from "../../../src/graph/variable.js";
 import type { Program, View } from "../../../src/program/program.js";
+import { errorOf } from "../../refusal.js";
 import { kernel, loop } from "./bench.js";
 import { nullDevice, testDevice } from "./driver.js";
 
@@ -52,14 +53,6 @@ function doubling(x: Variable, y: Variable, size: number, more: Partial<Program>
     ...more,
   };
 }
-
-const refusal = (action: Promise<unknown>): Promise<Error> =>
-  action.then(
-    () => {
-      throw new Error("it was not refused");
-    },
-    (error: Error) => error,
-  );
 
 afterEach(() => void vi.restoreAllMocks());
 
@@ -249,7 +242,7 @@ describe.runIf(backend)("a session of the WebGPU backend", () => {
     for (const call of [() => executable.run(), () => session.write(x, [1]), () => session.memory()])
       expect(call).toThrow(UserError);
     for (const call of [session.read(x), session.compile(doubling(x, y, 1000)), executable.settled()])
-      expect((await refusal(call)).message).toBe("this session is disposed: create a new one");
+      expect((await errorOf(call)).message).toBe("this session is disposed: create a new one");
     // The device is the user's, and goes on.
     const next = await open();
     next.write(x, [5]);
@@ -263,17 +256,17 @@ describe.runIf(backend)("a session of the WebGPU backend", () => {
     const [x, y] = [variable("x", [3]), variable("y", [3])];
     const executable = await session.compile(doubling(x, y, 3));
     executable.run();
-    const pending = refusal(session.read(y));
+    const pending = errorOf(session.read(y));
     lost!.destroy();
     const sentence =
       /^the graphics device was lost at the program "doubling" \(.*\): make a new trainer and restore its last checkpoint$/;
-    const errors = [await pending, await refusal(session.read(x)), await refusal(executable.settled())];
+    const errors = [await pending, await errorOf(session.read(x)), await errorOf(executable.settled())];
     for (const error of errors) {
       expect(error).toBeInstanceOf(UserError);
       expect(error.message).toMatch(sentence);
     }
     expect(() => executable.run()).toThrow(sentence);
-    expect((await refusal(webgpu({ device: lost! }).createSession())).message).toMatch(sentence);
+    expect((await errorOf(webgpu({ device: lost! }).createSession())).message).toMatch(sentence);
     session.dispose();
   });
 
@@ -298,7 +291,7 @@ describe("what cannot be", () => {
     const [x, y] = [variable("x", [4]), variable("y", [4])];
     const small = doubling(x, y, 4);
     const huge = doubling(x, y, 4, { name: "huge", plan: { offsets: new Map([[2, 16]]), size: 2 ** 28 } });
-    const error = await refusal(session.compile(huge));
+    const error = await errorOf(session.compile(huge));
     expect(error).toBeInstanceOf(UserError);
     expect(error.message).toMatch(
       /^the program "huge" needs 1024 MiB for temporaries, but this graphics device reaches \d+ MiB at once$/,
@@ -314,7 +307,7 @@ describe("what cannot be", () => {
     const program = doubling(variable("x", [4]), variable("y", [4]), 4);
     const [chain] = program.compute;
     const broken = { ...chain, label: "gates", code: [{ op: "tanh", args: [17] }] } as never;
-    expect((await refusal(session.compile({ ...program, compute: [broken] }))).message).toMatch(
+    expect((await errorOf(session.compile({ ...program, compute: [broken] }))).message).toMatch(
       /^the kernel "gates" of the program "doubling" does not compile: line \d+: .*undefined/,
     );
     session.dispose();
