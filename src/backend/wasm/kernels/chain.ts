@@ -7,6 +7,7 @@
  */
 import { kept } from "../../../graph/maps.js";
 import type { Chain, Kernel, View } from "../../../program/program.js";
+import { isDense } from "../../../program/views.js";
 import type { FunctionBuilder } from "../assembler/assembler.js";
 import { f32x4, type I32, i32, i32x4, plus, type V128, v128 } from "../assembler/instructions.js";
 import {
@@ -19,7 +20,6 @@ import {
   type Emission,
   flushed,
   forColumns,
-  isDense,
   LANES,
   moving,
   type Pointer,

@@ -12,14 +12,12 @@ import type {
   Transpose,
   View,
 } from "../../../program/program.js";
+import { isDense } from "../../../program/views.js";
 import type { FunctionBuilder, FunctionRef, Local, ModuleBuilder } from "../assembler/assembler.js";
 import { f32x4, type I32, i32, plus, type V128, v128 } from "../assembler/instructions.js";
 
 export type Vector = Local<"v128">;
 export type Pointer = Local<"i32">;
-
-/** Views without gaps between their rows. */
-export const isDense = (view: View): boolean => view.rows === 1 || view.stride === view.columns;
 
 /** Rows and columns of the loop over a view: of one without gaps they are one row. */
 export const asLoop = (view: View): { readonly rows: number; readonly columns: number } =>
