@@ -42,7 +42,7 @@ Examples:
       const cell = cellNamed(name, hidden);
       if (backend) {
         const { explainDispatches } = await import("../explain/dispatches.js");
-        process.stdout.write(explainDispatches(cell, { ...(input ? { input } : {}), batch, time }));
+        process.stdout.write(await explainDispatches(cell, { ...(input ? { input } : {}), batch, time }));
         return;
       }
       const { explain } = await import("../explain/explain.js");

@@ -1,7 +1,6 @@
 /** How a graphics processor carries out a layer of a cell: what is dispatched, in how many workgroups. No device is asked. */
 
 import type { DeviceLimits, Planned } from "../backend/webgpu/dispatch.js";
-import { planAlone } from "../backend/webgpu/plan-alone.js";
 import type { Cell } from "../cells/cell.js";
 import { checkCount } from "../errors.js";
 import { current, sumAll } from "../graph/language.js";
@@ -21,6 +20,9 @@ export interface DispatchesOptions {
   readonly limits?: DeviceLimits;
 }
 
+/** The graphics backend's planning: loaded with the first that asks for it. */
+const onDemand = { planAlone: () => import("../backend/webgpu/plan-alone.js") };
+
 /** The least that the WebGPU specification allows a device. */
 const LEAST_LIMITS: DeviceLimits = { invocations: 256, workgroupStorage: 16_384 };
 
@@ -29,10 +31,10 @@ const LEAST_LIMITS: DeviceLimits = { invocations: 256, workgroupStorage: 16_384 
  * workgroups, and whether a time loop is one dispatch or some for each step.
  * @throws UserError where a size is no whole number of at least 1, or the cell cannot take an input of that size
  */
-export function explainDispatches(
+export async function explainDispatches(
   cell: Cell,
   { input = cell.hidden, batch = 32, time = 50, limits = LEAST_LIMITS }: DispatchesOptions = {},
-): string {
+): Promise<string> {
   for (const [name, value] of Object.entries({ input, batch, time })) checkCount(`explain: ${name}`, value);
   const x = batchVariable("x", [time, batch, input]);
   const network = createNetwork(recurrent(cell), 1);
@@ -40,6 +42,7 @@ export function explainDispatches(
   const wrt = [current(x), ...network.tensors.values()];
   const tensors = [output, ...gradients(sumAll(output.mul(output)), wrt)];
   const results = tensors.map((tensor, i) => ({ variable: variable(`result ${i}`, tensor.shape), tensor }));
+  const { planAlone } = await onDemand.planAlone();
   const { compute } = planAlone({ name: cell.name, results }, limits);
   const lines = compute.flatMap((planned) => described(planned));
   const width = Math.max(...lines.map(([what]) => what.length));

@@ -9,8 +9,8 @@ import { sumRows, tanh } from "../../src/graph/language.js";
 const linesWith = (text: string, what: string): string[] => text.split("\n").filter((line) => line.includes(what));
 
 describe("explainDispatches", () => {
-  it("says that a loop of a small cell is one dispatch", () => {
-    const text = explainDispatches(lstm(128), { batch: 50, time: 50 });
+  it("says that a loop of a small cell is one dispatch", async () => {
+    const text = await explainDispatches(lstm(128), { batch: 50, time: 50 });
     for (const loop of ["lstm_l0 ", "lstm_l0: backward "])
       expect(linesWith(text, loop)).toContainEqual(
         expect.stringContaining("50 steps in one dispatch, 1 row a workgroup"),
@@ -18,8 +18,8 @@ describe("explainDispatches", () => {
     expect(Number(/(\d+) dispatches in one submission/.exec(text)![1])).toBeLessThan(30);
   });
 
-  it("says why another is not", () => {
-    const large = explainDispatches(gru(1024), { time: 8 });
+  it("says why another is not", async () => {
+    const large = await explainDispatches(gru(1024), { time: 8 });
     expect(linesWith(large, "gru_l0, 8 steps, for each:")[0]).toMatch(/not in one dispatch: \d+ weights are read once/);
     const mixing = defineCell({
       name: "mixing",
@@ -27,19 +27,19 @@ describe("explainDispatches", () => {
       parameters: () => ({}),
       step: (x, { h }) => ({ h: tanh(x.add(sumRows(h))) }),
     });
-    expect(linesWith(explainDispatches(mixing), "for each:")[0]).toMatch(/not in one dispatch: ./);
+    expect(linesWith(await explainDispatches(mixing), "for each:")[0]).toMatch(/not in one dispatch: ./);
   });
 
-  it("fits the rows of a workgroup to what it may have", () => {
-    const rows = (limits: { invocations: number; workgroupStorage: number }): string =>
+  it("fits the rows of a workgroup to what it may have", async () => {
+    const rows = (limits: { invocations: number; workgroupStorage: number }): Promise<string> =>
       explainDispatches(lstm(64), { batch: 512, time: 4, limits });
-    expect(rows({ invocations: 256, workgroupStorage: 16_384 })).not.toBe(
-      rows({ invocations: 1024, workgroupStorage: 65_536 }),
+    expect(await rows({ invocations: 256, workgroupStorage: 16_384 })).not.toBe(
+      await rows({ invocations: 1024, workgroupStorage: 65_536 }),
     );
   });
 
-  it("refuses sizes that are none", () => {
-    expect(() => explainDispatches(lstm(4), { batch: 0 })).toThrow(
+  it("refuses sizes that are none", async () => {
+    await expect(explainDispatches(lstm(4), { batch: 0 })).rejects.toThrow(
       "explain: batch must be a whole number of at least 1, not 0",
     );
   });

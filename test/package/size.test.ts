@@ -74,8 +74,9 @@ describe("the built package", () => {
 
   it("imports nothing but its own few files, so that it loads at once and without a bundler", async () => {
     const files = (await readdir(dist)).filter((file) => file.endsWith(".js"));
+    const codeOf = (file: string): Promise<string> => readFile(join(dist, file), "utf8");
     const imports = async (file: string): Promise<string[]> => {
-      const code = await readFile(join(dist, file), "utf8");
+      const code = await codeOf(file);
       return [...code.matchAll(/^(?:import|export)\b[^;]*?\bfrom '([^']+)'|^import '([^']+)'/gm)].map(
         (found) => found[1] ?? found[2]!,
       );
@@ -89,5 +90,12 @@ describe("the built package", () => {
     expect(reached.size).toBeGreaterThan(1);
     // Each costs about a millisecond.
     expect(reached.size).toBeLessThanOrEqual(Math.min(20, files.length));
+    // Shaders and all that makes them come with the first session on a graphics processor.
+    const withShaders = async (some: Iterable<string>): Promise<string[]> => {
+      const codes = await Promise.all([...some].map(async (file) => ({ file, code: await codeOf(file) })));
+      return codes.filter(({ code }) => code.includes("@compute")).map(({ file }) => file);
+    };
+    expect(await withShaders(files)).not.toEqual([]);
+    expect(await withShaders(reached)).toEqual([]);
   });
 });

@@ -1,8 +1,14 @@
 /** The graphics backend: kernels generated at run time in WGSL, in float32. In a page it is the browser's WebGPU, in Node the package "webgpu". */
 import { UserError } from "../../errors.js";
 import type { Backend } from "../contract.js";
-import { createLender } from "./device.js";
-import { createWebGpuSession, type WebGpuSession } from "./session.js";
+import type { Lender } from "./device.js";
+import type { WebGpuSession } from "./session.js";
+
+/** Loaded with the first session. */
+const onDemand = {
+  device: () => import("./device.js"),
+  session: () => import("./session.js"),
+};
 
 export interface WebGpuOptions {
   /**
@@ -65,12 +71,14 @@ export function webgpu({
     ...(profile ? (["timestamp-query"] as const) : []),
     ...(halfWeights || halfActivations ? (["shader-f16"] as const) : []),
   ];
-  const lender = createLender({ ...options, features });
+  let lending: Promise<Lender> | undefined;
   const backend: WebGpuBackend = {
     name: "webgpu",
     precision: "float32",
     async createSession() {
-      const { device, release } = await lender.borrow();
+      const { createWebGpuSession } = await onDemand.session();
+      lending ??= onDemand.device().then(({ createLender }) => createLender({ ...options, features }));
+      const { device, release } = await (await lending).borrow();
       try {
         return createWebGpuSession(backend, device, release, { profile, stepwise, halfWeights, halfActivations });
       } catch (error) {
