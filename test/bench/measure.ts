@@ -43,7 +43,8 @@ export interface MeasureOptions {
   readonly pytorch: PyTorch | undefined;
 }
 
-const ROUNDS = 5;
+/** Short ones: the host swings from second to second, and only what is done in the same seconds can be compared. */
+const ROUNDS = 9;
 /** Milliseconds for the threads of the one before to stop looking for work. */
 const REST = 10;
 /** Milliseconds of a piece that needs no piece before it; as in pytorch.py. */
