@@ -158,14 +158,15 @@ function product(
     kind: "product",
     a: view(0, transposeA ? k : m, transposeA ? m : k, { step: loop ? m * k : 0 }),
     b: view(1, transposeB ? n : k, transposeB ? k : n),
-    out: view(2, m, n, { step: loop ? m * n : 0 }),
+    // As in a training step: the next kernel takes it from there.
+    out: view(2, m, n),
     transposeA,
     transposeB,
-    accumulate: loop,
+    accumulate: false,
   });
   return {
     name,
-    sizes: [steps * m * k, n * k, steps * m * n],
+    sizes: [steps * m * k, n * k, m * n],
     statements: loop ? [{ kind: "loop", name, label: name, steps, reverse: false, body: [kernel] }] : [kernel],
     work: 2 * m * n * k * steps,
   };
