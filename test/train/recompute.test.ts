@@ -222,6 +222,9 @@ describe("recomputed segments give the gradients of the whole window", () => {
       [11, 10],
     ] as const)
       await compare(model, stream(11), { bptt: { every, through } }, [true, 3]);
+    const loss = crossEntropy({ classWeights: [1, 2, 0.5, 3], ignoreIndex: 0 });
+    const tagger = sequential({ embed: embedding(4, 3), rnn: recurrent(lstm(4)), head: dense(4) });
+    await compare(tagger, stream(11, { classes: 4 }), { loss, bptt: { every: 7, through: 11 } }, [true, 3]);
   });
 
   it("of a network whose layers have no state", async () => {
