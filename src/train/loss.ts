@@ -1,4 +1,5 @@
 import { UserError } from "../errors.js";
+import { select } from "../graph/language.js";
 import { type Shape, sameShape, showShape } from "../graph/shape.js";
 import type { Tensor } from "../graph/tensor.js";
 import type { ElementType } from "../graph/variable.js";
@@ -15,6 +16,9 @@ export function checkTargets(predictions: string, wanted: Kind, got: Kind): void
       `${predictions} want ${wanted.type} targets ${showShape(wanted.shape)}, not ${got.type} ${showShape(got.shape)}`,
     );
 }
+
+/** x, or 1 where it is 0: nothing counts then, and the sum above it is 0 too. */
+export const orOne = (x: Tensor): Tensor => select(x, x, 1);
 
 /** A loss: from predictions and targets to one number. */
 export interface Loss {

@@ -36,7 +36,7 @@ import {
 } from "../graph/language.js";
 import { columnsOf, rowsOf, type Shape, sameShape, showShape, sizeOf, withColumns } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
-import { checkTargets, type Loss } from "./loss.js";
+import { checkTargets, type Loss, orOne } from "./loss.js";
 
 type Target = ReturnType<Loss["target"]>;
 
@@ -69,9 +69,6 @@ function elementwise({ name, targetColumns = columnsOf, elements }: LossDefiniti
 }
 
 const product = (a: Tensor | undefined, b: Tensor | undefined): Tensor | undefined => (a && b ? a.mul(b) : (a ?? b));
-
-/** x, or 1 where it is 0: nothing counts then, and the sum above it is 0 too. */
-const orOne = (x: Tensor): Tensor => select(x, x, 1);
 
 function checkTarget(name: string, prediction: Tensor, target: Tensor, wanted: Target, mask: Tensor | undefined): void {
   checkTargets(`${name}: predictions ${showShape(prediction.shape)}`, wanted, target);

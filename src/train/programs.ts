@@ -1,13 +1,13 @@
 /** The programs of a training run: one training step, validation of a batch. */
 
-import { current, select, sliceRows, stopGradient } from "../graph/language.js";
+import { current, select, sliceRows, stopGradient, sumAll } from "../graph/language.js";
 import { kept } from "../graph/maps.js";
 import type { Shape } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
 import type { Tensor } from "../graph/tensor.js";
 import { batchVariable, type ElementType, type Variable } from "../graph/variable.js";
 import type { Assignment, ProgramOptions } from "../program/lower.js";
-import type { Loss } from "./loss.js";
+import { type Loss, orOne } from "./loss.js";
 import type { Network, Trace } from "./network.js";
 import { type TrainerVariables, type UpdateOptions, updateWith } from "./update.js";
 
@@ -81,11 +81,10 @@ function forward({ network, loss, variables, shapes, training, window, states }:
   const pieces = carries && window ? cuts(steps, window) : [{ start: 0, size: steps, counts: true, carries: true }];
   let from: ReadonlyMap<string, Tensor> | undefined;
   let target: Variable | undefined;
-  let total: Tensor | undefined;
+  const means: PartOfMean[] = [];
   let finals: ReadonlyMap<string, Tensor> = new Map();
   let updates: Trace["updates"] = [];
   const cutsGradient = carries && window !== undefined && window.through < window.every;
-  const counted = pieces.reduce((sum, piece) => sum + (piece.counts ? piece.size : 0), 0);
   for (const piece of pieces) {
     const before = from;
     const whole = pieces.length === 1;
@@ -103,23 +102,43 @@ function forward({ network, loss, variables, shapes, training, window, states }:
     updates = trace.updates;
     if (!piece.counts) continue;
     const wanted = loss.target(trace.output.shape);
-    const over = whole || wanted.shape.length < 3 ? wanted.shape : [steps, ...wanted.shape.slice(1)];
-    target ??= batchVariable("target", over, wanted.type);
-    const timed = mask && trace.output.shape.length === 3 ? part(current(mask)) : undefined;
-    const mean = loss.apply(
-      trace.output,
-      whole || wanted.shape.length < 3 ? current(target) : part(current(target)),
-      timed,
-    );
-    const weighted = whole ? mean : mean.mul(piece.size / counted);
-    total = total ? total.add(weighted) : weighted;
+    const timed = wanted.shape.length === 3;
+    // One prediction for the window is made at its end.
+    if (!timed && piece !== pieces.at(-1)) continue;
+    target ??= batchVariable("target", whole || !timed ? wanted.shape : [steps, ...wanted.shape.slice(1)], wanted.type);
+    const y = timed ? part(current(target)) : current(target);
+    const valid = mask && timed ? part(current(mask)) : undefined;
+    means.push({
+      mean: loss.apply(trace.output, y, valid),
+      weight: loss.weight?.(trace.output, y, valid) ?? (valid && sumAll(valid)),
+      size: piece.size,
+    });
   }
   return {
     feed: { input, target: target!, mask, reset, states },
-    loss: total!,
+    loss: meanOf(means),
     carried: carries ? carriedOn(states, finals) : [],
     updates,
   };
+}
+
+interface PartOfMean {
+  readonly mean: Tensor;
+  /** What it is the mean over, where that depends on the targets or the mask. */
+  readonly weight: Tensor | undefined;
+  /** Steps. */
+  readonly size: number;
+}
+
+const sum = (parts: readonly Tensor[]): Tensor => parts.reduce((all, part) => all.add(part));
+
+/** The mean over all parts. */
+function meanOf(parts: readonly PartOfMean[]): Tensor {
+  if (parts.length === 1) return parts[0]!.mean;
+  const weights = parts.flatMap(({ weight }) => weight ?? []);
+  if (weights.length > 0) return sum(parts.map(({ mean }, i) => mean.mul(weights[i]!))).div(orOne(sum(weights)));
+  const steps = parts.reduce((all, { size }) => all + size, 0);
+  return sum(parts.map(({ mean, size }) => mean.mul(size / steps)));
 }
 
 /**

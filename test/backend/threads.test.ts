@@ -7,6 +7,7 @@ import { wasm } from "../../src/backend/wasm/index.js";
 import { gru } from "../../src/cells/gru.js";
 import { lstm } from "../../src/cells/lstm.js";
 import { rnn } from "../../src/cells/rnn.js";
+import { concat, tanh } from "../../src/graph/language.js";
 import {
   batchNorm,
   dense,
@@ -173,6 +174,11 @@ describe("threads agree with the reference", () => {
       head: dense(2),
     });
     await agree(model, mse(), { time: 5, rows: 8, features: 3, outputs: 2, lastOnly: true, carries: false });
+  });
+  it("the input beside what is made of it", async () => {
+    const beside: Layer = { kind: "beside", apply: (x) => concat([x, tanh(x), x]) };
+    const model = sequential({ beside, rnn: recurrent(gru(5)), head: dense(2) });
+    await agree(model, mse(), { time: 5, rows: 7, features: 3, outputs: 2 });
   });
   it("truncated windows and gathered gradients", async () => {
     const model = tagger({ rnn: recurrent(gru(6)) });

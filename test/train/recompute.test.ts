@@ -41,16 +41,19 @@ const rng = createRng(7);
 const numbers = (size: number): Float64Array => Float64Array.from({ length: size }, () => rng.normal());
 
 /** Numbers that go on from window to window, one row restarted at times. */
-function stream(steps: number, { rows = 3, features = 2, outputs = 2, classes = 0, windows = 4 } = {}): TrainingData {
+function stream(
+  steps: number,
+  { rows = 3, features = 2, outputs = 2, classes = 0, windows = 4, atEnd = false } = {},
+): TrainingData {
   const draw = (count: number): ArrayLike<number> =>
     classes ? Int32Array.from({ length: count }, () => Math.floor(rng.uniform() * classes)) : numbers(count);
   const inputs = Array.from({ length: windows }, () => draw(steps * rows * (classes ? 1 : features)));
-  const targets = Array.from({ length: windows }, () => draw(steps * rows * (classes ? 1 : outputs)));
+  const targets = Array.from({ length: windows }, () => draw((atEnd ? 1 : steps) * rows * (classes ? 1 : outputs)));
   const type = classes ? "index" : "float";
   const source: BatchSource = {
     inputShape: [steps, rows, classes ? 1 : features],
     inputType: type,
-    targetShape: [steps, rows, classes ? 1 : outputs],
+    targetShape: [...(atEnd ? [] : [steps]), rows, classes ? 1 : outputs],
     targetType: type,
     length: windows,
     carries: true,
@@ -222,6 +225,11 @@ describe("recomputed segments give the gradients of the whole window", () => {
       [11, 10],
     ] as const)
       await compare(model, stream(11), { bptt: { every, through } }, [true, 3]);
+    const end = head(2, recurrent(lstm(4), { output: "last" }));
+    await compare(end, stream(11, { atEnd: true }), { bptt: { every: 7, through: 11 } }, [true, 3]);
+    const loss = crossEntropy({ classWeights: [1, 2, 0.5, 3], ignoreIndex: 0 });
+    const tagger = sequential({ embed: embedding(4, 3), rnn: recurrent(lstm(4)), head: dense(4) });
+    await compare(tagger, stream(11, { classes: 4 }), { loss, bptt: { every: 7, through: 11 } }, [true, 3]);
   });
 
   it("of a network whose layers have no state", async () => {

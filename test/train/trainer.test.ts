@@ -15,7 +15,7 @@ import type { TrainingData } from "../../src/train/data.js";
 import { NonFiniteError } from "../../src/train/diagnose.js";
 import { crossEntropy, mse } from "../../src/train/losses.js";
 import { adam, sgd } from "../../src/train/optimizers.js";
-import { createTrainer, type Report, type Trainer, type TrainerOptions } from "../../src/train/trainer.js";
+import { type Bptt, createTrainer, type Report, type Trainer, type TrainerOptions } from "../../src/train/trainer.js";
 
 const text = readText("the quick brown fox jumps over the lazy dog. ".repeat(40));
 const model = (options: Parameters<typeof recurrent>[1] = {}): Layer =>
@@ -143,6 +143,49 @@ describe("truncated BPTT", () => {
       await reports(await createTrainer(net, { ...still, bptt: { every: 6, through: 2 } }), stream(6, 6), { steps: 3 }),
     );
     for (const [u, loss] of back.entries()) expect(loss).toBeCloseTo((each[6 * u + 4]! + each[6 * u + 5]!) / 2, 12);
+  });
+
+  it("is the mean over what counts among the last k1 steps, wherever the window is cut", async () => {
+    // Nothing changes but the state: update u sees steps 4u … 4u+5 and counts the last 4, of which some are ignored or past the end.
+    const [steps, updates] = [22, 5];
+    const ignored = (t: number): boolean => t % 3 === 0 || t === 7;
+    const stream = (masked: boolean): TrainingData => ({
+      train: ({ window, stride }) => ({
+        inputShape: [window, 1, 1],
+        inputType: "float",
+        targetShape: [window, 1, 1],
+        targetType: "index",
+        length: Math.floor((steps - window) / stride) + 1,
+        carries: true,
+        masked,
+        fill(index, inputs, targets, mask) {
+          for (let i = 0; i < window; i++) {
+            const t = index * stride + i;
+            inputs[i] = Math.sin(t);
+            targets[i] = !masked && ignored(t) ? -1 : t % 2;
+            if (mask) mask[i] = ignored(t) ? 0 : 1;
+          }
+          return index === 0;
+        },
+      }),
+    });
+    const net = sequential({ rnn: recurrent(lstm(2)), head: dense(2) });
+    const still = { loss: crossEntropy({ ignoreIndex: -1 }), optimizer: sgd({ learningRate: 0 }), batch: 1 };
+    const found = async (masked: boolean, bptt: Bptt): Promise<number[]> => {
+      const trainer = await createTrainer(net, { ...still, bptt, backend: reference() });
+      return losses(await reports(trainer, stream(masked), { steps: bptt === single ? steps : updates }));
+    };
+    const single = { window: 1 };
+    for (const masked of [false, true]) {
+      const each = await found(masked, single);
+      const expected = Array.from({ length: updates }, (_, u) => {
+        const counted = [2, 3, 4, 5].map((i) => 4 * u + i).filter((t) => !ignored(t));
+        return counted.reduce((sum, t) => sum + each[t]!, 0) / counted.length;
+      });
+      for (const recompute of [false, true])
+        for (const [u, loss] of (await found(masked, { every: 4, through: 6, recompute })).entries())
+          expect(loss, `update ${u}, masked ${masked}, recompute ${recompute}`).toBeCloseTo(expected[u]!, 12);
+    }
   });
 
   it("takes the gradient back k2 steps and no further", async () => {

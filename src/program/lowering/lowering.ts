@@ -108,7 +108,7 @@ export function createLowering(storage: Storage, all: readonly Tensor[], outside
       const whole = viewOf(tensor);
       tensor.inputs.forEach((input, i) => {
         const part = representative(input);
-        if (part.op === "allReduce") return; // writes contiguous memory
+        if (part.op === "allReduce" || part.op === "ownRows") return; // they write contiguous memory
         if (!here.has(part) || !isStored(part) || absorbed.has(part) || isSettled(part)) return;
         const offset = whole.offset + concatStart(tensor.inputs, i);
         settle(part, { ...whole, offset, columns: columnsOf(part.shape) });
