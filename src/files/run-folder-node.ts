@@ -227,10 +227,7 @@ async function openForSaving(dir: string): Promise<{ previous?: string; undo: ()
   };
   try {
     if (found === "no folder") {
-      const first = await mkdir(resolve(dir), { recursive: true });
-      for (let folder = resolve(dir); first && folder.length >= first.length; folder = dirname(folder)) {
-        created.push(folder);
-      }
+      await makeFolder(resolve(dir), created);
       for (const folder of created) await syncFolder(dirname(folder));
     }
     // From here on the folder is known as ours, should a crash leave a first checkpoint that no run.json names yet.
@@ -240,6 +237,26 @@ async function openForSaving(dir: string): Promise<{ previous?: string; undo: ()
     throw error;
   }
   return { undo };
+}
+
+/**
+ * Makes a folder and those above it that are missing; puts what it made in front of `created`. One at a time: Node's own
+ * `recursive` never ends where a file system (such as /proc) says of a new folder that it is missing.
+ */
+async function makeFolder(path: string, created: string[]): Promise<void> {
+  const exists = await stat(path).catch((error: unknown) => {
+    if (codeOf(error) !== "ENOENT") throw error;
+  });
+  if (exists) return;
+  await makeFolder(dirname(path), created);
+  const made = await mkdir(path).then(
+    () => true,
+    (error: unknown) => {
+      if (codeOf(error) !== "EEXIST") throw error; // another process was faster
+      return false;
+    },
+  );
+  if (made) created.unshift(path);
 }
 
 /** Makes the folder of the next checkpoint: a number above every other's. */

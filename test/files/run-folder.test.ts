@@ -177,6 +177,19 @@ describe("a save refuses, and leaves everything as it was", () => {
     expect(await readFile(dir, "utf8")).toBe("mine");
   });
 
+  test.runIf(process.platform === "linux")(
+    "a folder where the system makes none, at once: Node's recursive mkdir would turn round for ever",
+    async () => {
+      expect(await refusal(saveRun("/proc/throughtime/run", small(1)))).toContain("/proc/throughtime/run");
+    },
+  );
+
+  test("a link to nothing in a parent's place, which stays as it is", async () => {
+    await symlink(join(base, "gone"), join(base, "link"));
+    expect(await refusal(saveRun(join(base, "link", "run"), small(1)))).toContain(join(base, "link", "run"));
+    expect(await readdir(base)).toEqual(["link"]);
+  });
+
   test.each(["../escape", "a/b", "a\\b", "", ".", "..", ".hidden", "con trol", "ä.json", `${"x".repeat(200)}`])(
     "the file name %j",
     async (name) => {
