@@ -17,7 +17,7 @@
  * One process at a time may save into a folder; any number may load from it meanwhile.
  */
 import { createHash } from "node:crypto";
-import { access, constants, mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
+import { access, constants, lstat, mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { UserError } from "../errors.js";
 import { syncFolder, TEMPORARY_NAME, writeFileAtomic, writeSynced } from "./atomic-node.js";
@@ -204,7 +204,10 @@ export async function checkSavable(dir: string): Promise<void> {
       await access(folder, constants.W_OK);
       return;
     } catch (error) {
-      if (codeOf(error) === "ENOENT" && dirname(folder) !== folder) continue;
+      const missing = codeOf(error) === "ENOENT";
+      if (missing && (await lstat(folder).catch(() => undefined)))
+        throw new UserError(`no run can be saved in ${dir}: ${folder} is a link that leads nowhere.`);
+      if (missing && dirname(folder) !== folder) continue;
       throw new UserError(`no run can be saved in ${dir}: ${ioProblem(error)}.`);
     }
   }
