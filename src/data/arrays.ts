@@ -29,7 +29,7 @@ export interface ArrayOptions extends Examples {
 
 /**
  * Batches of examples. Those that do not fill a last batch are left out of that epoch; shuffling brings them into another.
- * @throws UserError where arrays and shapes disagree
+ * @throws UserError where arrays and shapes disagree, or an index is no whole number
  */
 export function arrayBatches(options: ArrayOptions): TrainingData {
   const { validation, shuffle = true } = options;

@@ -25,7 +25,8 @@ export interface Predictor {
   readonly outputShape: Shape;
   /**
    * The model's output for these inputs (row-major, time-major), in an array that the next call overwrites. `lengths`: the valid
-   * steps of each row.
+   * steps of each row, 1 … T.
+   * @throws UserError on inputs or lengths that are not those of its shape
    */
   run(inputs: ArrayLike<number>, lengths?: ArrayLike<number>): Promise<HostArray>;
   /** Undefined where the model does not give logits, of 512 classes at most, for one index. */
