@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { BackendName } from "../backend/choose.js";
 import { readSeries } from "../data/series/csv.js";
 import type { Series } from "../data/series/series.js";
+import { UserError } from "../errors.js";
 import { readTextFile } from "../files/io-node.js";
 import type { ForecasterOptions } from "../models/forecaster.js";
 import { cellNames } from "../models/text-model.js";
@@ -110,6 +111,8 @@ export const addModelOptions = (command: Command): Command =>
     .addOption(v8FlagsOption());
 
 export async function readTable(file: string, { column, dateColumn, covariate, gaps }: TableOptions): Promise<Series> {
+  if (covariate?.some((name) => name.trim() === column.trim()))
+    throw new UserError(`--covariate ${column} is the column to forecast, which is not known beforehand.`);
   return readSeries(await readTextFile(file), {
     column,
     name: file,

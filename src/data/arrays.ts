@@ -29,7 +29,7 @@ export interface ArrayOptions extends Examples {
 
 /**
  * Batches of examples. Those that do not fill a last batch are left out of that epoch; shuffling brings them into another.
- * @throws UserError where arrays and shapes disagree
+ * @throws UserError where arrays and shapes disagree, or an index is no whole number
  */
 export function arrayBatches(options: ArrayOptions): TrainingData {
   const { validation, shuffle = true } = options;
@@ -47,7 +47,7 @@ export function arrayBatches(options: ArrayOptions): TrainingData {
 
 function countOf(
   { inputs, targets, lengths }: Examples,
-  { inputShape, targetShape }: ArrayOptions,
+  { inputShape, targetShape, inputType = "float", targetType = "float" }: ArrayOptions,
   part: string,
 ): number {
   const count = inputs.length / sizeOf(inputShape);
@@ -69,7 +69,18 @@ function countOf(
         );
     }
   }
+  checkIndices(inputs, inputType, part, "input");
+  checkIndices(targets, targetType, part, "target");
   return count;
+}
+
+/** Whole numbers where indices are promised; which ones there are, only the model knows. */
+function checkIndices(numbers: ArrayLike<number>, type: ElementType, part: string, what: string): void {
+  if (type !== "index") return;
+  for (let at = 0; at < numbers.length; at++) {
+    if (!Number.isInteger(numbers[at]))
+      throw new UserError(`${part}: an index must be a whole number, but ${what} number ${at} is ${numbers[at]}.`);
+  }
 }
 
 function source(examples: Examples, options: ArrayOptions, batch: number, shuffle: boolean): BatchSource {

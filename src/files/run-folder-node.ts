@@ -17,7 +17,7 @@
  * One process at a time may save into a folder; any number may load from it meanwhile.
  */
 import { createHash } from "node:crypto";
-import { access, constants, mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
+import { access, constants, lstat, mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { UserError } from "../errors.js";
 import { syncFolder, TEMPORARY_NAME, writeFileAtomic, writeSynced } from "./atomic-node.js";
@@ -204,7 +204,10 @@ export async function checkSavable(dir: string): Promise<void> {
       await access(folder, constants.W_OK);
       return;
     } catch (error) {
-      if (codeOf(error) === "ENOENT" && dirname(folder) !== folder) continue;
+      const missing = codeOf(error) === "ENOENT";
+      if (missing && (await lstat(folder).catch(() => undefined)))
+        throw new UserError(`no run can be saved in ${dir}: ${folder} is a link that leads nowhere.`);
+      if (missing && dirname(folder) !== folder) continue;
       throw new UserError(`no run can be saved in ${dir}: ${ioProblem(error)}.`);
     }
   }
@@ -227,10 +230,7 @@ async function openForSaving(dir: string): Promise<{ previous?: string; undo: ()
   };
   try {
     if (found === "no folder") {
-      const first = await mkdir(resolve(dir), { recursive: true });
-      for (let folder = resolve(dir); first && folder.length >= first.length; folder = dirname(folder)) {
-        created.push(folder);
-      }
+      await makeFolder(resolve(dir), created);
       for (const folder of created) await syncFolder(dirname(folder));
     }
     // From here on the folder is known as ours, should a crash leave a first checkpoint that no run.json names yet.
@@ -240,6 +240,26 @@ async function openForSaving(dir: string): Promise<{ previous?: string; undo: ()
     throw error;
   }
   return { undo };
+}
+
+/**
+ * Makes a folder and those above it that are missing; puts what it made in front of `created`. One at a time: Node's own
+ * `recursive` never ends where a file system (such as /proc) says of a new folder that it is missing.
+ */
+async function makeFolder(path: string, created: string[]): Promise<void> {
+  const exists = await stat(path).catch((error: unknown) => {
+    if (codeOf(error) !== "ENOENT") throw error;
+  });
+  if (exists) return;
+  await makeFolder(dirname(path), created);
+  const made = await mkdir(path).then(
+    () => true,
+    (error: unknown) => {
+      if (codeOf(error) !== "EEXIST") throw error; // another process was faster
+      return false;
+    },
+  );
+  if (made) created.unshift(path);
 }
 
 /** Makes the folder of the next checkpoint: a number above every other's. */

@@ -77,7 +77,12 @@ export async function loadTextRun(dir: string): Promise<TextRun> {
         backend: typeof backend === "string" ? backendNamed(backend, { threads: 1 }) : backend,
         weights,
       });
-      const predictor = await trainer.predictor({ inputShape: [1, 1, 1], inputType: "index" });
+      const predictor = await trainer
+        .predictor({ inputShape: [1, 1, 1], inputType: "index" })
+        .catch((error: unknown) => {
+          trainer.dispose();
+          throw error instanceof UserError ? new UserError(`${source}/weights.safetensors: ${error.message}`) : error;
+        });
       checkNames(trainer.network.parameters.keys(), weights, `${source}/weights.safetensors`);
       return { generate: (options) => generate(predictor, vocabulary, options), dispose: () => trainer.dispose() };
     },

@@ -101,8 +101,7 @@ export function createNetwork(
       for (const [name, value] of Object.entries(values)) {
         const known = memory.get(name);
         if (known && !sameShape(known.shape, value.shape)) throw misfit(kind, name, known.shape, value.shape);
-        if (!known && memory.size > 0)
-          throw new UserError(`the model has no ${kind} "${name}"; it has ${[...memory.keys()].join(", ")}`);
+        if (!known && memory.size > 0) throw unknown(kind, name, memory);
         given[kind].set(name, value);
       }
     },
@@ -132,6 +131,8 @@ export function createNetwork(
         within: (name) => contextAt(`${prefix}${name}.`),
       });
       const output = model.apply(input, contextAt(""));
+      for (const name of given.parameter.keys())
+        if (!parameters.has(name)) throw unknown("parameter", name, parameters);
       return { output, finals, updates };
     },
   };
@@ -139,6 +140,9 @@ export function createNetwork(
 
 /** Of a parameter: refused before an initialiser draws them all. */
 const MOST_NUMBERS = 2 ** 30;
+
+const unknown = (kind: string, name: string, memory: ReadonlyMap<string, Variable>): UserError =>
+  new UserError(`the model has no ${kind} "${name}"; it has ${[...memory.keys()].join(", ")}`);
 
 const misfit = (kind: string, name: string, wanted: Shape, got: Shape): UserError =>
   new UserError(`${kind} "${name}" of the model has shape ${showShape(wanted)}, not ${showShape(got)}`);

@@ -25,7 +25,8 @@ export interface Predictor {
   readonly outputShape: Shape;
   /**
    * The model's output for these inputs (row-major, time-major), in an array that the next call overwrites. `lengths`: the valid
-   * steps of each row.
+   * steps of each row, 1 … T.
+   * @throws UserError on inputs or lengths that are not those of its shape
    */
   run(inputs: ArrayLike<number>, lengths?: ArrayLike<number>): Promise<HostArray>;
   /** Undefined where the model does not give logits, of 512 classes at most, for one index. */
@@ -108,11 +109,17 @@ export async function createPredictorOn(
       throw new UserError(
         `the predictor takes inputs of shape ${showShape(inputShape)}, ${sizeOf(inputShape)} numbers, not ${inputs.length}`,
       );
+    if (lengths && !masked) throw new UserError("the predictor was made without lengths: true, so it takes no lengths");
     if (masked) {
       if (lengths?.length !== rows)
         throw new UserError(
           `the predictor wants the lengths of its ${rows} rows, not ${lengths ? lengths.length : "none"}`,
         );
+      for (let n = 0; n < rows; n++)
+        if (!(Number.isInteger(lengths[n]) && lengths[n]! >= 1 && lengths[n]! <= inputShape[0]!))
+          throw new UserError(
+            `the length of row ${n} must be a whole number from 1 to ${inputShape[0]}, not ${lengths[n]}`,
+          );
       for (let i = 0; i < mask.length; i++) mask[i] = Math.floor(i / rows) < lengths[i % rows]! ? 1 : 0;
       session.write(step.mask!, mask);
     }

@@ -75,7 +75,10 @@ export interface TrainerOptions {
    * at most 8. One number of threads gives the same run again; another differs in the last bits.
    */
   readonly threads?: Threads;
-  /** Weights to start from, by parameter name; those not named start from the seed. */
+  /**
+   * Weights to start from, by parameter name; those not named start from the seed. The first `fit` or predictor throws a UserError on
+   * a name or shape that the model has not.
+   */
   readonly weights?: Readonly<Record<string, NamedTensor>>;
 }
 

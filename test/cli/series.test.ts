@@ -178,6 +178,10 @@ test("tables and folders that will not do are named in one sentence, and nothing
     ],
     [["series", "backtest", airline, "--column", "Cars"], /has no column "Cars"/],
     [
+      ["series", "backtest", ...passengers, "--covariate", " Passengers"],
+      /^--covariate Passengers is the column to forecast, which is not known beforehand\.$/,
+    ],
+    [
       ["series", "backtest", ...passengers, "--folds", "12"],
       /^A backtest of 12 folds .* needs at least 157 values, .* but the series has 144\.$/,
     ],

@@ -69,6 +69,20 @@ describe("readSeries", () => {
     );
   });
 
+  test("refuses the column of values as that of the dates", () => {
+    refused(
+      () => read(monthly, { dateColumn: "Sales" }),
+      'The column "Sales" holds the values, so it cannot hold the dates too.',
+    );
+  });
+
+  test("says which table is sorted the wrong way round", () => {
+    refused(
+      () => read("Month,Sales\n1949-03,1\n1949-02,2\n1949-01,3\n"),
+      'shop.csv, line 2: the dates run backwards, from "1949-03" to "1949-01": sort the rows, oldest first.',
+    );
+  });
+
   test("names a missing column and those there are", () => {
     refused(() => read(monthly, { column: "sales" }), 'shop.csv has no column "sales": it has "Month" and "Sales".');
     refused(() => read(monthly, { dateColumn: "Day" }), 'shop.csv has no column "Day"');

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.js";
-import { isRun, loadRun, type RunContents, runFile, runText, saveRun } from "../../src/files/run-folder-node.js";
+import { checkSavable, isRun, loadRun, type RunContents, runFile, runText, saveRun } from "../../src/files/run-folder-node.js";
 import { runOfStep, stepOf } from "./run-of-step.js";
 import { temporaryFolder } from "./temporary-folder.js";
 
@@ -175,6 +175,22 @@ describe("a save refuses, and leaves everything as it was", () => {
     expect(await refusal(saveRun(dir, small(1)))).toBe(`${dir} is a file, not a run folder.`);
     expect(await refusal(saveRun(join(dir, "inner"), small(1)))).toContain(join(dir, "inner"));
     expect(await readFile(dir, "utf8")).toBe("mine");
+  });
+
+  test.runIf(process.platform === "linux")(
+    "a folder where the system makes none, at once: Node's recursive mkdir would turn round for ever",
+    async () => {
+      expect(await refusal(saveRun("/proc/throughtime/run", small(1)))).toContain("/proc/throughtime/run");
+    },
+  );
+
+  test("a link to nothing in a parent's place, which stays as it is", async () => {
+    await symlink(join(base, "gone"), join(base, "link"));
+    expect(await refusal(saveRun(join(base, "link", "run"), small(1)))).toContain(join(base, "link", "run"));
+    expect(await refusal(checkSavable(join(base, "link", "run")))).toBe(
+      `no run can be saved in ${join(base, "link", "run")}: ${join(base, "link")} is a link that leads nowhere.`,
+    );
+    expect(await readdir(base)).toEqual(["link"]);
   });
 
   test.each(["../escape", "a/b", "a\\b", "", ".", "..", ".hidden", "con trol", "ä.json", `${"x".repeat(200)}`])(

@@ -50,6 +50,21 @@ describe.each([reference, wasm])("a predictor on %o", (backend) => {
     trainer.dispose();
   });
 
+  it("takes lengths where it was made for them, each a whole number of its steps", async () => {
+    const trainer = await trainerOn(backend());
+    const without = await trainer.predictor({ inputShape: [4, 2, 1], inputType: "index" });
+    await expect(without.run(new Array(8).fill(1), [3, 4])).rejects.toThrow(
+      "the predictor was made without lengths: true, so it takes no lengths",
+    );
+    const predictor = await trainer.predictor({ inputShape: [4, 2, 1], inputType: "index", lengths: true });
+    for (const length of [0, 5, 1.5, -1])
+      await expect(predictor.run(new Array(8).fill(1), [3, length])).rejects.toThrow(
+        `the length of row 1 must be a whole number from 1 to 4, not ${length}`,
+      );
+    expect((await predictor.run(new Array(8).fill(1), [1, 4])).every(Number.isFinite)).toBe(true);
+    trainer.dispose();
+  });
+
   it("answers at once what it answers in time", async () => {
     const trainer = await trainerOn(backend());
     const predictor = await trainer.predictor(oneByOne);

@@ -483,3 +483,29 @@ describe("bad input", () => {
     expect(dropout(0.5).kind).toBe("dropout");
   });
 });
+
+describe("given weights", () => {
+  const inputs = new Float64Array(6).fill(0.5);
+  const data = arrayBatches({ inputs, inputShape: [3, 1], targets: [0, 1], targetShape: [1] });
+  const named = (weights: Required<TrainerOptions>["weights"]): Promise<Trainer> =>
+    createTrainer(sequential({ rnn: recurrent(rnn(2), { output: "last" }), head: dense(1) }), {
+      ...options({ loss: mse(), batch: 2 }),
+      weights,
+    });
+
+  it("of a name that the model has not are refused, before training and before a prediction", async () => {
+    const stranger = { "lstm.weight_ih_l0": { shape: [2, 1], data: [1, 1] } };
+    const message = /^the model has no parameter "lstm.weight_ih_l0"; it has rnn.weight_ih_l0, .*head.bias$/;
+    await expect(reports(await named(stranger), data, { steps: 1 })).rejects.toThrow(message);
+    await expect((await named(stranger)).predictor({ inputShape: [3, 1, 1] })).rejects.toThrow(message);
+    const loaded = await named({});
+    loaded.load(stranger);
+    await expect(reports(loaded, data, { steps: 1 })).rejects.toThrow(message);
+  });
+
+  it("may be some of the model's", async () => {
+    const trainer = await named({ "head.bias": { shape: [1], data: [7] } });
+    await trainer.predictor({ inputShape: [3, 1, 1] });
+    expect(Array.from((await trainer.parameters())["head.bias"]!.data)).toEqual([7]);
+  });
+});

@@ -239,7 +239,7 @@ function describe(
   const { row, missing } = problem;
   const [before, date] = [show(dates[row - 1]), show(dates[row])];
   if (problem.kind === "backwards") {
-    return `The dates run backwards, from ${show(dates[0])} to ${show(dates[dates.length - 1])}: sort the rows, oldest first.`;
+    return `${place(0)}: the dates run backwards, from ${show(dates[0])} to ${show(dates[dates.length - 1])}: sort the rows, oldest first.`;
   }
   if (problem.kind === "order") {
     return `${place(row)}: the date ${date} comes after ${before}: sort the rows, oldest first.`;

@@ -68,6 +68,9 @@ export function seriesFromTable(table: Table, options: SeriesOptions): Series {
   const valuesAt = find(column);
   const covariatesAt = covariates.map(find);
   const namedDates = typeof options.dateColumn === "string" ? find(options.dateColumn) : undefined;
+  if (namedDates === valuesAt) {
+    throw new UserError(`The column ${show(header[valuesAt])} holds the values, so it cannot hold the dates too.`);
+  }
 
   const body = header.length === 1 ? below : below.filter((row) => !isBlank(row));
   const place = (row: number) => `${title}, line ${body[row]?.line}`;
