@@ -23,6 +23,10 @@ export function lowerShard(program: ProgramOptions, shard: Shard): Program | und
     variable,
     tensor: local.whole.has(tensor) && tensor.type === "float" ? copyOf(tensor) : tensor,
   });
-  const made = { results: results.map(assigned).map(copied), commit: commit.map(assigned), guards: guards.map(local.of) };
+  const made = {
+    results: results.map(assigned).map(copied),
+    commit: commit.map(assigned),
+    guards: guards.map(local.of),
+  };
   return { ...assembled({ ...options, ...made }, { whole: local.whole, reduceTogether, sharedOut }), shard };
 }

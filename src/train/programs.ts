@@ -1,6 +1,6 @@
 /** The programs of a training run: one training step, validation of a batch. */
 
-import { current, select, sliceRows, stopGradient } from "../graph/language.js";
+import { current, select, sliceRows, stopGradient, sumAll } from "../graph/language.js";
 import { kept } from "../graph/maps.js";
 import type { Shape } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
@@ -82,6 +82,8 @@ function forward({ network, loss, variables, shapes, training, window, states }:
   let from: ReadonlyMap<string, Tensor> | undefined;
   let target: Variable | undefined;
   let total: Tensor | undefined;
+  /** What the parts of the loss count, where the data says it. */
+  let weights: Tensor | undefined;
   let finals: ReadonlyMap<string, Tensor> = new Map();
   let updates: Trace["updates"] = [];
   const cutsGradient = carries && window !== undefined && window.through < window.every;
@@ -106,17 +108,17 @@ function forward({ network, loss, variables, shapes, training, window, states }:
     const over = whole || wanted.shape.length < 3 ? wanted.shape : [steps, ...wanted.shape.slice(1)];
     target ??= batchVariable("target", over, wanted.type);
     const timed = mask && trace.output.shape.length === 3 ? part(current(mask)) : undefined;
-    const mean = loss.apply(
-      trace.output,
-      whole || wanted.shape.length < 3 ? current(target) : part(current(target)),
-      timed,
-    );
-    const weighted = whole ? mean : mean.mul(piece.size / counted);
+    const y = whole || wanted.shape.length < 3 ? current(target) : part(current(target));
+    const mean = loss.apply(trace.output, y, timed);
+    const alone = whole || piece.size === counted;
+    const weight = alone ? undefined : (loss.weight?.(trace.output, y, timed) ?? (timed && sumAll(timed)));
+    const weighted = alone ? mean : mean.mul(weight ?? piece.size / counted);
     total = total ? total.add(weighted) : weighted;
+    if (weight) weights = weights ? weights.add(weight) : weight;
   }
   return {
     feed: { input, target: target!, mask, reset, states },
-    loss: total!,
+    loss: weights ? total!.div(select(weights, weights, 1)) : total!,
     carried: carries ? carriedOn(states, finals) : [],
     updates,
   };

@@ -228,6 +228,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       restorePending();
       revision++;
       const outcome = await (ahead ?? program).run(source, progress.index + part, scalars.seed, program);
+      // Who asked meanwhile has perhaps seen the old weights.
+      revision++;
       if ("loss" in outcome) return outcome.loss;
       throw await (await onDemand.diagnose()).nonFinite(session, outcome, progress.step + 1, learningRate);
     };
@@ -271,7 +273,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
         continue;
       }
       const validationLoss = await evaluateOn(validation);
-      const better = progress.bestLoss === null || validationLoss < progress.bestLoss;
+      const better = validationLoss < (progress.bestLoss ?? Infinity);
       if (better && restoreBest) best = await readAll(network.parameters);
       // A validation only because the run ends leaves no trace: going on later is as if it had never stopped.
       if (regular)
@@ -318,6 +320,13 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     }
   };
 
+  /** As `writeAll`; variables that are not named get what they began with: the checkpoint was made before they were. */
+  const restoreAll: typeof writeAll = (tensors, known, otherwise) => {
+    for (const [name, variable] of known)
+      if (!tensors[name]) session.write(variable, variable.initial ?? new Float64Array(sizeOf(variable.shape)));
+    writeAll(tensors, known, otherwise);
+  };
+
   const load = (parameters: Readonly<Record<string, NamedTensor>>): void => {
     network.give(parameters);
     revision++;
@@ -352,13 +361,15 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     restore(checkpoint) {
       if (checkpoint.progress.seed !== seed)
         throw new UserError(`the checkpoint was made with seed ${checkpoint.progress.seed}, not ${seed}`);
-      load(checkpoint.parameters);
+      network.give(checkpoint.parameters);
       network.give(checkpoint.statistics, "statistic");
-      writeAll(checkpoint.statistics, network.statistics);
-      writeAll(checkpoint.optimizer, variables.slots, (name, { shape, data }) =>
+      revision++;
+      restoreAll(checkpoint.parameters, network.parameters);
+      restoreAll(checkpoint.statistics, network.statistics);
+      restoreAll(checkpoint.optimizer, variables.slots, (name, { shape, data }) =>
         variables.slots.set(name, { name, shape, type: "float", initial: data }),
       );
-      writeAll(checkpoint.states, programs.states, (name, tensor) => pending.set(name, tensor));
+      restoreAll(checkpoint.states, programs.states, (name, tensor) => pending.set(name, tensor));
       best = checkpoint.best;
       progress = checkpoint.progress;
     },

@@ -151,8 +151,10 @@ const programs = (threads: number): string => `
   };
 `;
 
-it.each([1, 3])("runs a program while another one is compiled, on %i threads", (threads) => {
-  const script = `${programs(threads)}
+it.each([1, 3])(
+  "runs a program while another one is compiled, on %i threads",
+  (threads) => {
+    const script = `${programs(threads)}
     const { run } = await compile(6);
     let right = true;
     for (let rows = 7; rows < 12; rows++) {
@@ -167,8 +169,10 @@ it.each([1, 3])("runs a program while another one is compiled, on %i threads", (
     console.log(right);
     session.dispose();
   `;
-  expect(inProcess(script)).toEqual({ stdout: "true", status: 0 });
-}, 40_000);
+    expect(inProcess(script)).toEqual({ stdout: "true", status: 0 });
+  },
+  40_000,
+);
 
 it("runs programs for fewer and for all threads in turn, however late a thread looks", () => {
   // Between the number of the job and its program, where that is the first one.
