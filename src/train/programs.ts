@@ -108,13 +108,11 @@ function forward({ network, loss, variables, shapes, training, window, states }:
     const over = whole || wanted.shape.length < 3 ? wanted.shape : [steps, ...wanted.shape.slice(1)];
     target ??= batchVariable("target", over, wanted.type);
     const timed = mask && trace.output.shape.length === 3 ? part(current(mask)) : undefined;
-    const y = whole || wanted.shape.length < 3 ? current(target) : part(current(target));
-    const mean = loss.apply(trace.output, y, timed);
-    const alone = whole || piece.size === counted;
-    const weight = alone ? undefined : (loss.weight?.(trace.output, y, timed) ?? (timed && sumAll(timed)));
-    const weighted = alone ? mean : mean.mul(weight ?? piece.size / counted);
-    total = total ? total.add(weighted) : weighted;
-    if (weight) weights = weights ? weights.add(weight) : weight;
+    const y = wanted.shape.length < 3 ? current(target) : part(current(target));
+    const weight = piece.size < counted && (loss.weight?.(trace.output, y, timed) ?? (timed && sumAll(timed)));
+    const mean = loss.apply(trace.output, y, timed).mul(weight || piece.size / counted);
+    total = total?.add(mean) ?? mean;
+    if (weight) weights = weights?.add(weight) ?? weight;
   }
   return {
     feed: { input, target: target!, mask, reset, states },

@@ -307,24 +307,21 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     return Object.fromEntries(entries);
   };
 
-  /** Writes into the variables that there are already; `otherwise` takes the others. */
+  /**
+   * Writes into the variables that there are already. `otherwise` takes the others; with it, variables that are not named get what
+   * they began with, since the checkpoint was made before they were.
+   */
   const writeAll = (
     tensors: Readonly<Record<string, NamedTensor>>,
     known: ReadonlyMap<string, Variable>,
     otherwise?: (name: string, tensor: NamedTensor) => void,
   ): void => {
-    for (const [name, tensor] of Object.entries(tensors)) {
-      const variable = known.get(name);
-      if (variable) session.write(variable, tensor.data);
-      else otherwise?.(name, tensor);
+    for (const [name, variable] of known) {
+      const { initial = new Float64Array(sizeOf(variable.shape)) } = variable;
+      const data = tensors[name]?.data ?? (otherwise && initial);
+      if (data) session.write(variable, data);
     }
-  };
-
-  /** As `writeAll`; variables that are not named get what they began with: the checkpoint was made before they were. */
-  const restoreAll: typeof writeAll = (tensors, known, otherwise) => {
-    for (const [name, variable] of known)
-      if (!tensors[name]) session.write(variable, variable.initial ?? new Float64Array(sizeOf(variable.shape)));
-    writeAll(tensors, known, otherwise);
+    for (const [name, tensor] of Object.entries(tensors)) if (!known.has(name)) otherwise?.(name, tensor);
   };
 
   const load = (parameters: Readonly<Record<string, NamedTensor>>): void => {
@@ -364,12 +361,12 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       network.give(checkpoint.parameters);
       network.give(checkpoint.statistics, "statistic");
       revision++;
-      restoreAll(checkpoint.parameters, network.parameters);
-      restoreAll(checkpoint.statistics, network.statistics);
-      restoreAll(checkpoint.optimizer, variables.slots, (name, { shape, data }) =>
+      writeAll(checkpoint.parameters, network.parameters, () => {});
+      writeAll(checkpoint.statistics, network.statistics, () => {});
+      writeAll(checkpoint.optimizer, variables.slots, (name, { shape, data }) =>
         variables.slots.set(name, { name, shape, type: "float", initial: data }),
       );
-      restoreAll(checkpoint.states, programs.states, (name, tensor) => pending.set(name, tensor));
+      writeAll(checkpoint.states, programs.states, (name, tensor) => pending.set(name, tensor));
       best = checkpoint.best;
       progress = checkpoint.progress;
     },

@@ -181,8 +181,7 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
       return hand;
     });
 
-  const othersOf = (workers: number): number[] =>
-    Array.from({ length: workers }, (_, worker) => worker).filter((worker) => worker > 0 || !callerWorks);
+  const othersOf = (workers: number): number[] => [...new Array(workers).keys()].slice(callerWorks ? 1 : 0);
 
   const load: Crew["load"] = async (parts, mark) => {
     const program = teams.length;
