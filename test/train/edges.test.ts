@@ -112,25 +112,28 @@ it("does not leave a predictor with the weights of before a step in whose middle
 });
 
 describe("a window whose losses are taken in parts", () => {
-  it.each([{ ignoreIndex: 0 }, { classWeights: [1, 2, 5] }])("has the mean of all rows that count, as in segments: %j", async (options) => {
-    const run = async (bptt: Bptt): Promise<number[]> => {
-      const trainer = await createTrainer(sequential({ rnn: recurrent(rnn(5)), head: dense(3) }), {
-        loss: crossEntropy(options),
-        optimizer: sgd({ learningRate: 0.1 }),
-        batch: 4,
-        bptt,
-        backend: reference(),
-      });
-      const all: number[] = [];
-      for await (const { loss, gradientNorm } of trainer.fit({ train: () => source(true) }, { steps: 3 }))
-        all.push(loss, gradientNorm);
-      trainer.dispose();
-      return all;
-    };
-    const parts = await run({ every: 4, through: 5 });
-    const segments = await run({ every: 4, through: 5, recompute: 2 });
-    for (const [i, value] of segments.entries()) expect(parts[i]).toBeCloseTo(value, 12);
-  });
+  it.each([{ ignoreIndex: 0 }, { classWeights: [1, 2, 5] }])(
+    "has the mean of all rows that count, as in segments: %j",
+    async (options) => {
+      const run = async (bptt: Bptt): Promise<number[]> => {
+        const trainer = await createTrainer(sequential({ rnn: recurrent(rnn(5)), head: dense(3) }), {
+          loss: crossEntropy(options),
+          optimizer: sgd({ learningRate: 0.1 }),
+          batch: 4,
+          bptt,
+          backend: reference(),
+        });
+        const all: number[] = [];
+        for await (const { loss, gradientNorm } of trainer.fit({ train: () => source(true) }, { steps: 3 }))
+          all.push(loss, gradientNorm);
+        trainer.dispose();
+        return all;
+      };
+      const parts = await run({ every: 4, through: 5 });
+      const segments = await run({ every: 4, through: 5, recompute: 2 });
+      for (const [i, value] of segments.entries()) expect(parts[i]).toBeCloseTo(value, 12);
+    },
+  );
 });
 
 it("looks for what is not finite without changing a weight, though in another order it be finite", async () => {
