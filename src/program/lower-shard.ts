@@ -1,9 +1,10 @@
 /** The program of one of several workers that share a batch. */
 
-import { type Assignment, assembled, type ProgramOptions, readied, rootsOf } from "./lower.js";
+import { type Assignment, assembled, copyOf, type ProgramOptions, readied, rootsOf } from "./lower.js";
 import { reduceTogether, sharedOut } from "./passes/collective.js";
 import type { Program, Shard } from "./program.js";
 import { shardGraph } from "./rewriting/shard.js";
+import { reachable } from "./rewriting/simplify.js";
 
 /**
  * As `lower`, for a worker that has some rows of the batch and meets others in all-reduces; the number of rows in
@@ -15,6 +16,17 @@ export function lowerShard(program: ProgramOptions, shard: Shard): Program | und
   const local = shardGraph(rootsOf(ready), shard);
   if (!local) return undefined;
   const assigned = ({ variable, tensor }: Assignment): Assignment => ({ variable, tensor: local.of(tensor) });
-  const made = { results: results.map(assigned), commit: commit.map(assigned), guards: guards.map(local.of) };
+  const read = new Set(reachable(rootsOf(ready)).map(({ attributes }) => attributes.variable));
+  if (results.some(({ variable, tensor }) => local.whole.has(local.of(tensor)) && read.has(variable))) return undefined;
+  /** Every worker writes what is the same for all of them, so none may add up in that place. */
+  const copied = ({ variable, tensor }: Assignment): Assignment => ({
+    variable,
+    tensor: local.whole.has(tensor) && tensor.type === "float" ? copyOf(tensor) : tensor,
+  });
+  const made = {
+    results: results.map(assigned).map(copied),
+    commit: commit.map(assigned),
+    guards: guards.map(local.of),
+  };
   return { ...assembled({ ...options, ...made }, { whole: local.whole, reduceTogether, sharedOut }), shard };
 }

@@ -134,7 +134,7 @@ export function assembled(
 /** A variable's value that goes to another variable is copied first: all assignments read the old values. */
 function ownCopy(tensor: Tensor): Tensor {
   const source = (alias: Tensor): Tensor => (isPartOfInput(alias) ? source(alias.inputs[0]!) : alias);
-  return source(tensor).op === "variable"
-    ? new Tensor("expand", [tensor], tensor.shape, { shape: tensor.shape })
-    : tensor;
+  return source(tensor).op === "variable" ? copyOf(tensor) : tensor;
 }
+
+export const copyOf = (tensor: Tensor): Tensor => new Tensor("expand", [tensor], tensor.shape, { shape: tensor.shape });

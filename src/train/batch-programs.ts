@@ -36,7 +36,12 @@ export function createBatchPrograms(session: Session, options: BatchProgramsOpti
   const once = <P>(purpose: string, source: BatchSource, make: () => Promise<P>): Promise<P> => {
     const { inputShape, inputType, targetShape, carries, masked } = source;
     const key = [purpose, inputShape, inputType, targetShape, carries, masked].join(" ");
-    return kept(made, key, make) as Promise<P>;
+    return kept(made, key, () => {
+      const program = make();
+      // What was wrong may be mended by the next time.
+      program.catch(() => made.delete(key));
+      return program;
+    }) as Promise<P>;
   };
   const whole = (source: BatchSource, step: TrainingStep): Promise<BatchProgram> => {
     checkData(source, step.feed.target, loss);

@@ -231,6 +231,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       restorePending();
       revision++;
       const outcome = await (ahead ?? program).run(source, progress.index + part, scalars.seed, program);
+      // Who asked meanwhile has perhaps seen the old weights.
+      revision++;
       if ("loss" in outcome) return outcome.loss;
       throw await (await onDemand.diagnose()).nonFinite(session, outcome, progress.step + 1, learningRate);
     };
@@ -274,7 +276,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
         continue;
       }
       const validationLoss = await evaluateOn(validation);
-      const better = progress.bestLoss === null || validationLoss < progress.bestLoss;
+      const better = validationLoss < (progress.bestLoss ?? Infinity);
       if (better && restoreBest) best = await readAll(network.parameters);
       // A validation only because the run ends leaves no trace: going on later is as if it had never stopped.
       if (regular)
@@ -308,17 +310,21 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     return Object.fromEntries(entries);
   };
 
-  /** Writes into the variables that there are already; `otherwise` takes the others. */
+  /**
+   * Writes into the variables that there are already. `otherwise` takes the others; with it, variables that are not named get what
+   * they began with, since the checkpoint was made before they were.
+   */
   const writeAll = (
     tensors: Readonly<Record<string, NamedTensor>>,
     known: ReadonlyMap<string, Variable>,
     otherwise?: (name: string, tensor: NamedTensor) => void,
   ): void => {
-    for (const [name, tensor] of Object.entries(tensors)) {
-      const variable = known.get(name);
-      if (variable) session.write(variable, tensor.data);
-      else otherwise?.(name, tensor);
+    for (const [name, variable] of known) {
+      const { initial = new Float64Array(sizeOf(variable.shape)) } = variable;
+      const data = tensors[name]?.data ?? (otherwise && initial);
+      if (data) session.write(variable, data);
     }
+    for (const [name, tensor] of Object.entries(tensors)) if (!known.has(name)) otherwise?.(name, tensor);
   };
 
   const load = (parameters: Readonly<Record<string, NamedTensor>>): void => {
@@ -355,9 +361,11 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     restore(checkpoint) {
       if (checkpoint.progress.seed !== seed)
         throw new UserError(`the checkpoint was made with seed ${checkpoint.progress.seed}, not ${seed}`);
-      load(checkpoint.parameters);
+      network.give(checkpoint.parameters);
       network.give(checkpoint.statistics, "statistic");
-      writeAll(checkpoint.statistics, network.statistics);
+      revision++;
+      writeAll(checkpoint.parameters, network.parameters, () => {});
+      writeAll(checkpoint.statistics, network.statistics, () => {});
       writeAll(checkpoint.optimizer, variables.slots, (name, { shape, data }) =>
         variables.slots.set(name, { name, shape, type: "float", initial: data }),
       );

@@ -2,12 +2,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Backend, Executable, Session } from "../../src/backend/contract.js";
+import { evaluate } from "../../src/backend/evaluate.js";
 import { reference } from "../../src/backend/reference/index.js";
 import { wasm } from "../../src/backend/wasm/index.js";
 import { gru } from "../../src/cells/gru.js";
 import { lstm } from "../../src/cells/lstm.js";
 import { rnn } from "../../src/cells/rnn.js";
-import { concat, tanh } from "../../src/graph/language.js";
+import { concat, current, dropped, matmul, softmax, sumAll, sumRows, tanh } from "../../src/graph/language.js";
+import { batchVariable, type Variable, variable } from "../../src/graph/variable.js";
 import {
   batchNorm,
   dense,
@@ -194,6 +196,51 @@ describe("threads agree with the reference", () => {
       }),
       { numRuns: 6, seed: 1 },
     );
+  });
+});
+
+describe("what is the same for all threads", () => {
+  const fill = (size: number, of: (i: number) => number): Float64Array =>
+    Float64Array.from({ length: size }, (_, i) => of(i));
+  const x = batchVariable("x", [4, 8]);
+  const rows = [x, fill(32, (i) => i + 1)] as const;
+
+  it("is drawn as one thread draws it, beside what each draws for its own rows", async () => {
+    const w = variable("w", [2, 8]);
+    const seed = { ...variable("seed", [1], "index"), initial: [5] };
+    const drop = (from: Variable, key: number) => dropped(current(from), 0.5, current(seed), key);
+    const outputs = { y: matmul(drop(x, 1), drop(w, 2), { transposeB: true }) };
+    const feeds = [rows, [w, fill(16, (i) => i + 1)] as const];
+    expect(Array.from((await evaluate(shared(2), outputs, feeds)).y)).toEqual(
+      Array.from((await evaluate(reference(), outputs, feeds)).y),
+    );
+  });
+
+  it("is written by each of them and added up by none", async () => {
+    const w = variable("w", [1000, 67]);
+    const outputs = { y: sumAll(current(x)), sums: sumRows(current(w)), soft: softmax(current(w)) };
+    const feeds = [rows, [w, fill(1000 * 67, (i) => (i % 13) - 5)] as const];
+    const expected = await evaluate(wasm({ threads: 1 }), outputs, feeds);
+    for (let i = 0; i < 3; i++) {
+      const found = await evaluate(shared(2), outputs, feeds);
+      expect(found.sums).toEqual(expected.sums);
+      expect(found.soft).toEqual(expected.soft);
+    }
+  });
+
+  it("counts up once a run", async () => {
+    const [count, y] = [variable("count", [1000, 100]), variable("y", [1])];
+    const session = await shared(2).createSession();
+    const executable = await session.compile({
+      name: "counting",
+      results: [
+        { variable: count, tensor: current(count).add(1) },
+        { variable: y, tensor: sumAll(current(x)) },
+      ],
+    });
+    for (let i = 0; i < 20; i++) executable.run();
+    expect(new Set(await session.read(count))).toEqual(new Set([20]));
+    session.dispose();
   });
 });
 

@@ -3,7 +3,15 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.js";
-import { checkSavable, isRun, loadRun, type RunContents, runFile, runText, saveRun } from "../../src/files/run-folder-node.js";
+import {
+  checkSavable,
+  isRun,
+  loadRun,
+  type RunContents,
+  runFile,
+  runText,
+  saveRun,
+} from "../../src/files/run-folder-node.js";
 import { runOfStep, stepOf } from "./run-of-step.js";
 import { temporaryFolder } from "./temporary-folder.js";
 

@@ -89,7 +89,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   const totals = { variables: 0, temporaries: 0, code: 0 };
   // Loaded when it is used.
   const clock = options.profile ? (await onDemand.clock()).createClock() : undefined;
-  const order = createOrder();
+  const order = createOrder(crew.immediate);
 
   const alive = (): Heap => {
     if (!heap) throw disposed();
@@ -258,13 +258,13 @@ export async function createWasmSession(backend: Backend, options: SessionOption
 const forgotten = /* @__PURE__ */ new FinalizationRegistry((disposeOfCrew: () => void) => disposeOfCrew());
 
 /** Keeps what is asked for in order where programs run in the background: at once while none does, else after it. */
-function createOrder() {
+function createOrder(immediate: boolean) {
   let last: Promise<unknown> | undefined;
   return {
     isBusy: (): boolean => last !== undefined,
     next<T>(act: () => T | Promise<T>): T | Promise<T> {
       const result = last ? last.then(act) : act();
-      if (!(result instanceof Promise)) return result;
+      if (immediate || !(result instanceof Promise)) return result;
       const over = result.then(
         () => undefined,
         () => undefined,

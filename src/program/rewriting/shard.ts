@@ -161,7 +161,9 @@ class Sharding {
       };
     if (spreads.includes("own")) return this.ofOwnRows(tensor);
     if (spreads.includes("partial")) return this.ofPartial(tensor, spreads);
-    return { tensor: this.made(tensor, inputs.map(this.whole), shape), spread: "whole" };
+    const made = this.made(tensor, inputs.map(this.whole), shape);
+    // Drawn into memory: the numbers of a chain all count as the worker's own rows, or none do.
+    return { tensor: op === "random" ? new Tensor("stopGradient", [made], shape) : made, spread: "whole" };
   }
 
   private variable(tensor: Tensor): Sharded {

@@ -123,19 +123,100 @@ it("takes over the threads of a session that is disposed of, and only those", as
   }
 });
 
-it("lets the process end although nobody disposed of the session", () => {
-  const index = fileURLToPath(new URL("../../../src/index.ts", import.meta.url));
-  const script = `
-    import { current, sumAll, variable, wasm } from ${JSON.stringify(index)};
-    const session = await wasm({ threads: 2, shareFrom: 0 }).createSession();
-    const x = { ...variable("x", [4, 4]), batch: true };
-    const executable = await session.compile({ name: "sum", results: [{ variable: variable("y", [1]), tensor: sumAll(current(x)) }] });
-    executable.run();
-    console.log("threads", executable.threads);
-  `;
+const index = fileURLToPath(new URL("../../../src/index.ts", import.meta.url));
+
+/** Runs a script of its own process, which a thread that waits for ever does not take with it. */
+function inProcess(script: string): { readonly stdout: string; readonly status: number | null } {
   const { stdout, status } = spawnSync(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], {
     encoding: "utf8",
     timeout: 30_000,
   });
-  expect({ stdout: stdout.trim(), status }).toEqual({ stdout: "threads 2", status: 0 });
+  return { stdout: stdout.trim(), status };
+}
+
+/** Programs of a session with threads, and a run of one that says whether it gave the sum of so many twos. */
+const programs = (threads: number): string => `
+  import { current, sumAll, variable, wasm } from ${JSON.stringify(index)};
+  const session = await wasm({ threads: ${threads}, shareFrom: 0 }).createSession();
+  const compile = async (rows) => {
+    const x = { ...variable("x", [rows, 4]), batch: true };
+    const y = variable("y", [1]);
+    const executable = await session.compile({ name: "sum", results: [{ variable: y, tensor: sumAll(current(x)) }] });
+    const run = (value) => {
+      session.write(x, new Float32Array(rows * 4).fill(value));
+      executable.run();
+      return session.readNow(y)[0] === rows * 4 * value;
+    };
+    return { run, threads: executable.threads };
+  };
+`;
+
+it.each([1, 3])(
+  "runs a program while another one is compiled, on %i threads",
+  (threads) => {
+    const script = `${programs(threads)}
+    const { run } = await compile(6);
+    let right = true;
+    for (let rows = 7; rows < 12; rows++) {
+      let over = false;
+      const other = compile(rows).finally(() => { over = true; });
+      for (let value = 1; !over; value++) {
+        right &&= run(value);
+        await new Promise(setImmediate);
+      }
+      right &&= (await other).run(3) && run(4);
+    }
+    console.log(right);
+    session.dispose();
+  `;
+    expect(inProcess(script)).toEqual({ stdout: "true", status: 0 });
+  },
+  40_000,
+);
+
+it("runs programs for fewer and for all threads in turn, however late a thread looks", () => {
+  // Between the number of the job and its program, where that is the first one.
+  const late = `
+    const real = globalThis.Atomics;
+    let [last, seen] = [0, 0];
+    const Atomics = Object.create(real, { load: { value(words, i) {
+      const value = real.load(words, i);
+      if (i !== 0) return value;
+      seen = value === last ? seen + 1 : 0;
+      last = value;
+      if (seen === 1 && real.load(words, 1) === 0) for (const until = performance.now() + 5; performance.now() < until; );
+      return value;
+    } } });
+  `;
+  const script = `
+    import threads from "node:worker_threads";
+    let begun = 0;
+    const { Worker } = threads;
+    threads.Worker = class extends Worker {
+      constructor(source, options) {
+        super(begun++ ? ${JSON.stringify(late)} + source : source, options);
+      }
+    };
+    ${programs(3).trim()}
+    const [few, all] = [await compile(2), await compile(6)];
+    console.log(few.threads, all.threads);
+    let right = true;
+    for (let i = 1; right && i < 50; i++) {
+      right &&= few.run(i);
+      for (const until = performance.now() + 2; performance.now() < until; );
+      right &&= all.run(i) && all.run(i + 1);
+    }
+    console.log(right);
+    session.dispose();
+  `;
+  expect(inProcess(script)).toEqual({ stdout: "2 3\ntrue", status: 0 });
+}, 40_000);
+
+it("lets the process end although nobody disposed of the session", () => {
+  const script = `
+    ${programs(2)}
+    const { run, threads } = await compile(4);
+    console.log(run(1), "threads", threads);
+  `;
+  expect(inProcess(script)).toEqual({ stdout: "true threads 2", status: 0 });
 }, 40_000);

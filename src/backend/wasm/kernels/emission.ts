@@ -5,6 +5,7 @@
 import type {
   AllReduce,
   Chain,
+  CrossEntropy,
   ElementType,
   Instruction,
   Product,
@@ -59,7 +60,7 @@ export interface RandomNumbers {
   nextRow(): void;
 }
 
-/** Functions and kernels that few programs use, loaded with the first of them (`rare.ts`). */
+/** Functions and kernels that not every program uses, loaded with the first that does (`rare.ts`). */
 export type Rare = Readonly<
   Record<"exp" | "expm1" | "log1p" | "softplus" | "erf", (f: FunctionBuilder, x: Vector) => Vector>
 > & {
@@ -71,6 +72,7 @@ export type Rare = Readonly<
     seedOf: (load: number) => I32,
   ) => RandomNumbers;
   readonly emitTranspose: (emission: Emission, kernel: Transpose, label: string) => Call;
+  readonly emitCrossEntropy: (emission: Emission, kernel: CrossEntropy, label: string) => Call;
   readonly emitSoftmax: (emission: Emission, kernel: Softmax, label: string) => Call;
   readonly emitDots: (emission: Emission, kernel: Product, label: string) => Call;
   readonly emitSwapped: (

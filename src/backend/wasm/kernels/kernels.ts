@@ -3,7 +3,6 @@ import { kept } from "../../../graph/maps.js";
 import type { Kernel, View } from "../../../program/program.js";
 import { withViews } from "../../../program/views.js";
 import { emitChain } from "./chain.js";
-import { emitCrossEntropy } from "./cross-entropy.js";
 import type { Argument, Call, Emission } from "./emission.js";
 import { emitFill, emitGather, emitScatter } from "./moves.js";
 import { isRare } from "./pointwise.js";
@@ -14,6 +13,7 @@ import { emitReduce } from "./reduce.js";
 export const usesRare = (kernel: Kernel): boolean =>
   kernel.kind === "transpose" ||
   kernel.kind === "softmax" ||
+  kernel.kind === "crossEntropy" ||
   (kernel.kind === "product" && hasFew(kernel)) ||
   (kernel.kind === "chain" && kernel.code.some(isRare));
 
@@ -80,7 +80,7 @@ const emitters: {
   chain: emitChain,
   reduce: emitReduce,
   softmax: (emission, kernel, label) => emission.rare!.emitSoftmax(emission, kernel, label),
-  crossEntropy: emitCrossEntropy,
+  crossEntropy: (emission, kernel, label) => emission.rare!.emitCrossEntropy(emission, kernel, label),
   gather: emitGather,
   scatter: emitScatter,
   fill: emitFill,

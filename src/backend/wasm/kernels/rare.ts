@@ -1,4 +1,5 @@
-/** What few programs use, loaded with the first of them. */
+/** What not every program uses, loaded with the first that does. */
+export { emitCrossEntropy } from "./cross-entropy.js";
 export * from "./functions.js";
 export { emitDots } from "./products/dots.js";
 export { emitSwapped } from "./products/swapped.js";

@@ -27,9 +27,11 @@ export interface Crew {
   dispose(): void;
 }
 
-/** 32-bit words that the workers watch: the number of the job, and its program. */
+/** 32-bit words that the workers watch: the number of the job (odd while it is being given out), and its program. */
 const JOB = 0;
 const PROGRAM = 1;
+/** How often they have been given a module, or let go on without one. */
+const READY = 2;
 /** The job of going back to the event loop, where a message waits. */
 const LISTEN = -1;
 
@@ -46,8 +48,11 @@ const work = () => {
     const began = performance.now();
     while (Atomics.load(words, ${JOB}) === job)
       if (++looks % 200 === 0 && performance.now() - began > 0.1) Atomics.wait(words, ${JOB}, job);
-    job = Atomics.load(words, ${JOB});
-    const program = Atomics.load(words, ${PROGRAM});
+    let program;
+    do {
+      job = Atomics.load(words, ${JOB});
+      program = Atomics.load(words, ${PROGRAM});
+    } while (job & 1 || Atomics.load(words, ${JOB}) !== job);
     if (program === ${LISTEN}) return;
     const run = programs.get(program);
     if (!run) continue;
@@ -63,7 +68,7 @@ const receive = (post, data) => {
   }
   if (data.memory) {
     memory = data.memory;
-    words = new Int32Array(memory.buffer, data.control, 2);
+    words = new Int32Array(memory.buffer, data.control, 3);
     self_ = { post, reports: data.reports };
   } else if (data.module) {
     const { program, module, parameters: p } = data;
@@ -71,6 +76,7 @@ const receive = (post, data) => {
     programs.set(program, () => run(p.worker, p.firstRow, p.arena, p.partials, p.common));
   }
   job = Atomics.load(words, ${JOB});
+  if (!data.memory) Atomics.add(words, ${READY}, 1);
   post({ ready: true });
   work();
 };
@@ -107,17 +113,20 @@ function leave(hand: Hand): void {
  */
 export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
   const callerWorks = memory.buffer instanceof ArrayBuffer || mayBlock();
-  const words = new Int32Array(memory.buffer, control, 2);
+  const words = new Int32Array(memory.buffer, control, 3);
   /** Of worker i, once it is ready; no entry for the calling thread. */
   const hands = new Map<number, Promise<Hand>>();
   const known: Hand[] = []; // begun
   const own = new Map<number, () => number>();
   const teams: number[] = [];
   let queue: Promise<unknown> = Promise.resolve();
+  /** What READY will be when all are back at waiting for jobs. */
+  let told = 0;
   /** Why there will be no answer any more. */
   let failure: unknown;
 
   const startJob = (program: number): void => {
+    Atomics.add(words, JOB, 1);
     Atomics.store(words, PROGRAM, program);
     Atomics.add(words, JOB, 1);
     Atomics.notify(words, JOB);
@@ -144,8 +153,7 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
     const answer = answerOf(hand);
     hand.thread.hold(true);
     hand.thread.post(message);
-    await answer;
-    hand.thread.hold(false);
+    await answer.finally(() => hand.thread.hold(false));
   };
 
   const started = (): Hand => {
@@ -173,8 +181,7 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
       return hand;
     });
 
-  const othersOf = (workers: number): number[] =>
-    Array.from({ length: workers }, (_, worker) => worker).filter((worker) => worker > 0 || !callerWorks);
+  const othersOf = (workers: number): number[] => [...new Array(workers).keys()].slice(callerWorks ? 1 : 0);
 
   const load: Crew["load"] = async (parts, mark) => {
     const program = teams.length;
@@ -193,6 +200,7 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
     const all = await Promise.all(hands.values());
     // All of them leave their waiting, and the message, even an empty one, sends them back.
     startJob(LISTEN);
+    told += all.length;
     const messageTo = (worker: number): unknown => (others.includes(worker) ? { program, ...parts[worker]! } : {});
     await Promise.all(all.map((hand, i) => tell(hand, messageTo(workers[i]!))));
     return program;
@@ -216,7 +224,11 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
         startJob(program);
         return answer.then(({ result }) => result!);
       }
-      if (teams[program]! > 1) startJob(program);
+      if (teams[program]! > 1) {
+        // Another program is being loaded meanwhile: a job would be lost on whoever listens.
+        while (Atomics.load(words, READY) !== told);
+        startJob(program);
+      }
       return own.get(program)!();
     },
     dispose() {

@@ -1,0 +1,160 @@
+/** A trainer away from its usual way: gone back to its start, asked in the middle of a step, validated on what is no number. */
+import { describe, expect, it } from "vitest";
+import { reference } from "../../src/backend/reference/index.js";
+import { wasm } from "../../src/backend/wasm/index.js";
+import { lstm } from "../../src/cells/lstm.js";
+import { rnn } from "../../src/cells/rnn.js";
+import { current, sumAll, unroll, zeros } from "../../src/graph/language.js";
+import { variable } from "../../src/graph/variable.js";
+import { dense, recurrent, sequential } from "../../src/layers/index.js";
+import { createRng } from "../../src/parameters/rng.js";
+import type { BatchSource } from "../../src/train/data.js";
+import { nonFinite } from "../../src/train/diagnose.js";
+import { crossEntropy, mse } from "../../src/train/losses.js";
+import { adam, sgd } from "../../src/train/optimizers.js";
+import { type Bptt, createTrainer, type Trainer, type TrainerOptions } from "../../src/train/trainer.js";
+
+/** T = 5 steps, N = 4 rows, D = 3 features, and targets of two numbers or one of three classes. */
+function source(classes = false, more: Partial<BatchSource> = {}): BatchSource {
+  return {
+    inputShape: [5, 4, 3],
+    inputType: "float",
+    targetShape: [5, 4, classes ? 1 : 2],
+    targetType: classes ? "index" : "float",
+    length: 4,
+    carries: classes,
+    masked: false,
+    fill(index, inputs, targets) {
+      const rng = createRng(index);
+      for (let i = 0; i < inputs.length; i++) inputs[i] = rng.normal();
+      for (let i = 0; i < targets.length; i++) targets[i] = classes ? Math.floor(3 * rng.uniform()) : rng.normal();
+      return index === 0;
+    },
+    ...more,
+  };
+}
+const data = { train: () => source() };
+const trainerOf = (hidden: number, more: Partial<TrainerOptions> = {}): Promise<Trainer> =>
+  createTrainer(sequential({ rnn: recurrent(lstm(hidden)), head: dense(2) }), {
+    loss: mse(),
+    optimizer: adam({ learningRate: 0.1 }),
+    batch: 4,
+    backend: reference(),
+    ...more,
+  });
+const losses = async (trainer: Trainer, steps: number): Promise<number[]> => {
+  const all: number[] = [];
+  for await (const { loss } of trainer.fit(data, { steps })) all.push(loss);
+  return all;
+};
+
+it("goes back to a checkpoint made before its first step", async () => {
+  const trainer = await trainerOf(4);
+  const start = await trainer.checkpoint();
+  const first = await losses(trainer, 3);
+  trainer.restore(start);
+  expect(await losses(trainer, 3)).toEqual(first);
+  trainer.dispose();
+});
+
+it("trains when what was wrong with its weights is mended", async () => {
+  const weights = { "rnn.weight_ih_l0": { shape: [1, 1], data: [1] } };
+  const trainer = await trainerOf(4, { weights });
+  await expect(losses(trainer, 1)).rejects.toThrow("has shape [16, 3], not [1, 1]");
+  trainer.load({ "rnn.weight_ih_l0": { shape: [16, 3], data: new Float64Array(48) } });
+  expect(await losses(trainer, 1)).toHaveLength(1);
+  trainer.dispose();
+});
+
+it("takes a validation loss that is no number for no good one", async () => {
+  let validations = 0;
+  const validation = (): BatchSource =>
+    source(false, {
+      length: 1,
+      fill(_, inputs, targets) {
+        inputs.fill(0.1);
+        targets.fill(validations++ === 0 ? Number.NaN : 0.2);
+        return true;
+      },
+    });
+  const trainer = await trainerOf(4);
+  const found: number[] = [];
+  for await (const { validationLoss } of trainer.fit(
+    { ...data, validation },
+    { steps: 4, validateEvery: 1, patience: 2 },
+  ))
+    found.push(validationLoss!);
+  expect(found[0]).toBeNaN();
+  expect(trainer.progress.bestLoss).toBe(Math.min(...found.slice(1)));
+  trainer.dispose();
+});
+
+it("does not leave a predictor with the weights of before a step in whose middle it was asked", async () => {
+  const wide = { inputShape: [5, 4, 3], carry: false };
+  const trainer = await trainerOf(160, { backend: wasm({ threads: 1 }), bptt: { recompute: 1 } });
+  await losses(trainer, 1);
+  const predictor = await trainer.predictor(wide);
+  const input = new Float64Array(60).fill(0.3);
+  let over = false;
+  const step = losses(trainer, 2).finally(() => {
+    over = true;
+  });
+  let asked = 0;
+  for (; !over; asked++) {
+    predictor.runNow!(input);
+    await new Promise(setImmediate);
+  }
+  await step;
+  expect(asked).toBeGreaterThan(1);
+  const fresh = await trainer.predictor(wide);
+  expect(predictor.runNow!(input)).toEqual(fresh.runNow!(input));
+  trainer.dispose();
+});
+
+describe("a window whose losses are taken in parts", () => {
+  it.each([{ ignoreIndex: 0 }, { classWeights: [1, 2, 5] }])(
+    "has the mean of all rows that count, as in segments: %j",
+    async (options) => {
+      const run = async (bptt: Bptt): Promise<number[]> => {
+        const trainer = await createTrainer(sequential({ rnn: recurrent(rnn(5)), head: dense(3) }), {
+          loss: crossEntropy(options),
+          optimizer: sgd({ learningRate: 0.1 }),
+          batch: 4,
+          bptt,
+          backend: reference(),
+        });
+        const all: number[] = [];
+        for await (const { loss, gradientNorm } of trainer.fit({ train: () => source(true) }, { steps: 3 }))
+          all.push(loss, gradientNorm);
+        trainer.dispose();
+        return all;
+      };
+      const parts = await run({ every: 4, through: 5 });
+      const segments = await run({ every: 4, through: 5, recompute: 2 });
+      for (const [i, value] of segments.entries()) expect(parts[i]).toBeCloseTo(value, 12);
+    },
+  );
+});
+
+it("looks for what is not finite without changing a weight, though in another order it be finite", async () => {
+  const session = await reference().createSession();
+  const w = variable("w", [1]);
+  const huge = { ...variable("b", [1]), initial: [1.5e308] };
+  const input = { ...variable("x", [2, 1, 1]), initial: [-1.5e308, -1.5e308] };
+  const [b, c] = [current(huge), current({ ...huge, name: "c" })];
+  // (x + b) + (x + c) is 0, but x + x + (b + c) is not.
+  const { state } = unroll({
+    inputs: { x: current(input) },
+    state: { s: zeros([1, 1]) },
+    step: ({ x }, { s }) => ({ state: { s: x!.add(b).add(x!.add(0).add(c)).add(s!.mul(0)) } }),
+  });
+  const program = {
+    name: "step",
+    results: [],
+    guards: [sumAll(state.s!)],
+    commit: [{ variable: w, tensor: current(w).add(1) }],
+  };
+  expect((await session.compile(program)).run()).toBe("refused");
+  await nonFinite(session, { refused: program, start: 0 }, 1, 0.1);
+  expect(Array.from(session.readNow!(w))).toEqual([0]);
+});
