@@ -73,6 +73,7 @@ export async function wholeBatch(
   const host = hostFor(session, source);
   const begin = (from: BatchSource, index: number): Executable => {
     fillHost(host, from, index);
+    feed.check(host.targets, host.mask);
     session.write(feed.input, host.inputs);
     session.write(feed.target, host.targets);
     if (host.mask) session.write(feed.mask!, host.mask);

@@ -182,8 +182,9 @@ export interface CrossEntropyOptions {
 }
 
 /**
- * Cross-entropy from logits z [.., V] and target classes y, indices [.., 1] in 0 … V−1. In nats.
- * A target outside 0 … V−1 that `ignoreIndex` does not name adds nothing to the sum, but its row counts in the mean.
+ * Cross-entropy from logits z [.., V] and target classes y, indices [.., 1] in 0 … V−1. In nats. Training and validation refuse a
+ * target outside 0 … V−1 that neither `ignoreIndex` names nor the mask leaves out; in a graph of your own it adds nothing to the
+ * sum, but its row counts in the mean.
  */
 export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
   const { labelSmoothing: smoothing = 0, classWeights, ignoreIndex } = options;
@@ -214,6 +215,18 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
     weight(_, y, mask) {
       const shares = sharesOf(y, mask);
       return shares && sumAll(shares);
+    },
+    check(prediction, targets, mask, start = 0) {
+      const classes = columnsOf(prediction);
+      const rows = prediction[prediction.length - 2]!;
+      for (let i = 0; i < targets.length; i++) {
+        const y = targets[i]!;
+        if ((y >= 0 && y < classes) || y === ignoreIndex || mask?.[i] === 0) continue;
+        const step = prediction.length > 2 ? `step ${start + Math.floor(i / rows)}, ` : "";
+        throw new UserError(
+          `${name}: the target at ${step}row ${i % rows} of the batch is ${y}, but the predictions have ${classes} classes, 0 to ${classes - 1}; what is not to count is named by ignoreIndex`,
+        );
+      }
     },
     apply(z, y, mask) {
       checkTarget(name, z, y, target(z.shape), mask);

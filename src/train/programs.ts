@@ -7,7 +7,7 @@ import { gradients } from "../graph/sweep.js";
 import type { Tensor } from "../graph/tensor.js";
 import { batchVariable, type ElementType, type Variable } from "../graph/variable.js";
 import type { Assignment, ProgramOptions } from "../program/lower.js";
-import { type Loss, orOne } from "./loss.js";
+import { type CheckTargets, checkOf, type Loss, orOne } from "./loss.js";
 import type { Network, Trace } from "./network.js";
 import { type TrainerVariables, type UpdateOptions, updateWith } from "./update.js";
 
@@ -20,6 +20,7 @@ export interface Feed {
   readonly reset: Variable;
   /** Carried states by name. */
   readonly states: ReadonlyMap<string, Variable>;
+  readonly check: CheckTargets;
 }
 
 export interface Shapes {
@@ -81,6 +82,7 @@ function forward({ network, loss, variables, shapes, training, window, states }:
   const pieces = carries && window ? cuts(steps, window) : [{ start: 0, size: steps, counts: true, carries: true }];
   let from: ReadonlyMap<string, Tensor> | undefined;
   let target: Variable | undefined;
+  let prediction: Shape = [];
   const means: PartOfMean[] = [];
   let finals: ReadonlyMap<string, Tensor> = new Map();
   let updates: Trace["updates"] = [];
@@ -106,6 +108,7 @@ function forward({ network, loss, variables, shapes, training, window, states }:
     // One prediction for the window is made at its end.
     if (!timed && piece !== pieces.at(-1)) continue;
     target ??= batchVariable("target", whole || !timed ? wanted.shape : [steps, ...wanted.shape.slice(1)], wanted.type);
+    prediction = trace.output.shape;
     const y = timed ? part(current(target)) : current(target);
     const valid = mask && timed ? part(current(mask)) : undefined;
     means.push({
@@ -115,7 +118,14 @@ function forward({ network, loss, variables, shapes, training, window, states }:
     });
   }
   return {
-    feed: { input, target: target!, mask, reset, states },
+    feed: {
+      input,
+      target: target!,
+      mask,
+      reset,
+      states,
+      check: checkOf(loss, prediction),
+    },
     loss: meanOf(means),
     carried: carries ? carriedOn(states, finals) : [],
     updates,

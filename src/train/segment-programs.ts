@@ -17,7 +17,7 @@ import { sweep } from "../graph/sweep.js";
 import { batchVariable, type Variable, variable } from "../graph/variable.js";
 import type { Assignment, ProgramOptions } from "../program/lower.js";
 import { checkCausal } from "./causal.js";
-import type { Loss } from "./loss.js";
+import { type CheckTargets, checkOf, type Loss } from "./loss.js";
 import type { Network } from "./network.js";
 import type { Shapes } from "./programs.js";
 import { keptFor, type TrainerVariables, type UpdateOptions, updateWith } from "./update.js";
@@ -78,6 +78,7 @@ export interface SegmentProgram {
   readonly targetShape: Shape;
   /** Whether there is one prediction for the window, from its end, and not one for each step. */
   readonly atEnd: boolean;
+  readonly check: CheckTargets;
   /** Whether what the segment counts in the mean is known only when it has run. */
   readonly weighted: boolean;
 }
@@ -129,6 +130,7 @@ const program = (traced: Traced, options: SegmentOptions, what: ProgramOptions, 
     target: part?.target,
     targetShape: traced.atEnd ? shape : [(shape[0]! / options.size) * steps, ...shape.slice(1)],
     atEnd: traced.atEnd,
+    check: checkOf(options.loss, traced.prediction.shape),
     weighted: part?.weight !== undefined,
   };
 };

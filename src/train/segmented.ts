@@ -77,7 +77,10 @@ async function createRunner(session: Session, source: BatchSource, segments: rea
       const { inputs, targets, mask } = feeds[i]!;
       session.write(program.input, inputs);
       if (program.mask) session.write(program.mask, mask!);
-      if (program.target) session.write(program.target, targets);
+      if (program.target) {
+        program.check(targets, mask, segments[i]!.start);
+        session.write(program.target, targets);
+      }
       session.write(variables.reset, i === 0 ? firstFlags : stillFlags);
       writeNumber(session, variables.seed, randomKey(seed, segments[i]!.start + 1) | 0);
       program.executable.run();

@@ -57,6 +57,83 @@ it("goes back to a checkpoint made before its first step", async () => {
   trainer.dispose();
 });
 
+describe("a target that is no class", () => {
+  const [steps, rows] = [6, 2];
+  /** Classes 0, 1, 2, but for one place: step 4, row 1. */
+  const with3 = (wrong: number, masked: boolean) => ({
+    train: () =>
+      source(true, {
+        inputShape: [steps, rows, 3],
+        targetShape: [steps, rows, 1],
+        masked,
+        fill(_, inputs, targets, mask) {
+          for (let i = 0; i < inputs.length; i++) inputs[i] = Math.sin(i);
+          for (let i = 0; i < targets.length; i++) targets[i] = i === 4 * rows + 1 ? wrong : i % 3;
+          if (mask) for (let i = 0; i < mask.length; i++) mask[i] = i === 4 * rows + 1 ? 0 : 1;
+          return true;
+        },
+      }),
+  });
+  const run = async (
+    wrong: number,
+    bptt: Bptt,
+    { ignoreIndex, masked = false }: { ignoreIndex?: number; masked?: boolean } = {},
+  ) => {
+    const trainer = await createTrainer(sequential({ rnn: recurrent(lstm(3)), head: dense(3) }), {
+      loss: crossEntropy(ignoreIndex === undefined ? {} : { ignoreIndex }),
+      optimizer: adam(),
+      batch: rows,
+      bptt,
+      backend: reference(),
+    });
+    try {
+      for await (const { loss } of trainer.fit(with3(wrong, masked), { steps: 1 })) return loss;
+    } finally {
+      trainer.dispose();
+    }
+    return Number.NaN;
+  };
+  const windows: Bptt[] = [{ window: steps }, { every: 4, through: steps }, { window: steps, recompute: true }];
+
+  it("is refused with its place and the classes there are", async () => {
+    for (const bptt of windows)
+      for (const wrong of [3, -1])
+        await expect(run(wrong, bptt)).rejects.toThrow(
+          `crossEntropy: the target at step 4, row 1 of the batch is ${wrong}, but the predictions have 3 classes, 0 to 2`,
+        );
+  });
+
+  it("is none where ignoreIndex names it or the mask leaves it out", async () => {
+    for (const bptt of windows) {
+      expect(await run(3, bptt, { ignoreIndex: 3 })).toBeGreaterThan(0);
+      expect(await run(3, bptt, { masked: true })).toBeGreaterThan(0);
+    }
+  });
+
+  it("is refused of one target for a sequence too, by its row", async () => {
+    const model = sequential({ rnn: recurrent(lstm(3), { output: "last" }), head: dense(3) });
+    const trainer = await createTrainer(model, {
+      loss: crossEntropy(),
+      optimizer: adam(),
+      batch: 4,
+      backend: reference(),
+    });
+    const one = source(true, {
+      targetShape: [4, 1],
+      carries: false,
+      fill(_, inputs, targets) {
+        inputs.fill(0.5);
+        targets.set([0, 1, 7, 2]);
+        return true;
+      },
+    });
+    await expect(trainer.fit({ train: () => one }, { steps: 1 }).next()).rejects.toThrow(
+      "the target at row 2 of the batch is 7",
+    );
+    trainer.dispose();
+  });
+});
+
 it("trains when what was wrong with its weights is mended", async () => {
   const weights = { "rnn.weight_ih_l0": { shape: [1, 1], data: [1] } };
   const trainer = await trainerOf(4, { weights });
