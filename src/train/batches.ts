@@ -5,7 +5,7 @@ import { sizeOf } from "../graph/shape.js";
 import type { ElementType, Variable } from "../graph/variable.js";
 import type { ProgramOptions } from "../program/lower.js";
 import type { BatchSource } from "./data.js";
-import { checkTargets, type Loss } from "./loss.js";
+import { type CheckTargets, checkTargets, type Loss } from "./loss.js";
 import type { TrainingStep } from "./programs.js";
 
 /** How a batch ended: with its loss, or refused by a program that met a number that is not finite. `start`: its first step in the window. */
@@ -45,8 +45,14 @@ export function hostFor({ backend }: Session, source: BatchSource): Host {
 }
 
 /** Fills the arrays with batch `index`. */
-export function fillHost({ inputs, targets, mask, flags }: Host, source: BatchSource, index: number): void {
+export function fillHost(
+  { inputs, targets, mask, flags }: Host,
+  source: BatchSource,
+  index: number,
+  check: CheckTargets,
+): void {
   const reset = source.fill(index, inputs, targets, mask);
+  check(targets, mask);
   if (typeof reset === "boolean") flags.fill(reset ? 1 : 0);
   else flags.set(reset);
 }
@@ -72,8 +78,7 @@ export async function wholeBatch(
   const executable: Executable = await session.compile(program);
   const host = hostFor(session, source);
   const begin = (from: BatchSource, index: number): Executable => {
-    fillHost(host, from, index);
-    feed.check(host.targets, host.mask);
+    fillHost(host, from, index, feed.check);
     session.write(feed.input, host.inputs);
     session.write(feed.target, host.targets);
     if (host.mask) session.write(feed.mask!, host.mask);

@@ -29,11 +29,10 @@ export interface Loss {
   /** The loss [1]: the mean over all elements (rows for classes), as PyTorch's reduction="mean"; with a mask [.., 1] over the rows where it is 1. */
   readonly apply: (prediction: Tensor, target: Tensor, mask?: Tensor) => Tensor;
   /**
-   * Refuses numbers that are no targets for predictions of this shape, but where the mask is 0. `start`: the step of the first of them.
-   * Default: any numbers will do.
+   * Refuses numbers that are no targets for predictions of this shape, but where the mask is 0. Default: any numbers will do.
    * @throws UserError that names the first that is none
    */
-  readonly check?: (prediction: Shape, targets: ArrayLike<number>, mask?: ArrayLike<number>, start?: number) => void;
+  readonly check?: (prediction: Shape, targets: ArrayLike<number>, mask?: ArrayLike<number>) => void;
   /**
    * What the mean is taken over, [1], where that depends on the targets: Σ of the weights of the rows that count. It puts the mean of
    * a window together from the means of its parts. Default: the number of rows, or of those where the mask is 1.
@@ -41,11 +40,11 @@ export interface Loss {
   readonly weight?: (prediction: Tensor, target: Tensor, mask?: Tensor) => Tensor | undefined;
 }
 
-/** Refuses a batch's targets, of the steps from `start` on, that the loss does not take. */
-export type CheckTargets = (targets: ArrayLike<number>, mask: ArrayLike<number> | undefined, start?: number) => void;
+/** Refuses targets of a batch that the loss does not take. */
+export type CheckTargets = (targets: ArrayLike<number>, mask: ArrayLike<number> | undefined) => void;
 
 /** Where there is one prediction for a window, its mask says nothing of the targets. */
 export const checkOf =
   ({ check }: Loss, prediction: Shape): CheckTargets =>
-  (targets, mask, start) =>
-    check?.(prediction, targets, prediction.length > 2 ? mask : undefined, start);
+  (targets, mask) =>
+    check?.(prediction, targets, prediction.length > 2 ? mask : undefined);

@@ -118,14 +118,7 @@ function forward({ network, loss, variables, shapes, training, window, states }:
     });
   }
   return {
-    feed: {
-      input,
-      target: target!,
-      mask,
-      reset,
-      states,
-      check: checkOf(loss, prediction),
-    },
+    feed: { input, target: target!, mask, reset, states, check: checkOf(loss, prediction) },
     loss: meanOf(means),
     carried: carries ? carriedOn(states, finals) : [],
     updates,

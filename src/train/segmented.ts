@@ -7,6 +7,7 @@ import type { Variable } from "../graph/variable.js";
 import type { ProgramOptions } from "../program/lower.js";
 import { type BatchProgram, checkData, fillHost, hostFor, type Outcome, readNumber, writeNumber } from "./batches.js";
 import type { BatchSource } from "./data.js";
+import type { CheckTargets } from "./loss.js";
 import type { Window } from "./programs.js";
 import {
   backwardSegment,
@@ -39,6 +40,7 @@ async function createRunner(session: Session, source: BatchSource, segments: rea
   const [steps, rows] = [inputShape[0]!, inputShape[1]!];
   const variables = createSegmentVariables(rows);
   const host = hostFor(session, source);
+  let check: CheckTargets = () => {};
   const counted = segments.reduce((sum, { size, counts }) => sum + (counts ? size : 0), 0);
   const compiled = new Map<string, Compiled>();
   const stillFlags = new Float64Array(rows);
@@ -55,7 +57,10 @@ async function createRunner(session: Session, source: BatchSource, segments: rea
     const known = compiled.get(key);
     if (known) return known;
     const made = make({ ...common, segment: variables, shapes: source, training, size, counted });
-    if (made.target) checkData(source, { shape: made.targetShape, type: made.target.type }, common.loss);
+    if (made.target) {
+      checkData(source, { shape: made.targetShape, type: made.target.type }, common.loss);
+      ({ check } = made);
+    }
     const program = { ...made, executable: await session.compile(made.program) };
     compiled.set(key, program);
     return program;
@@ -69,7 +74,7 @@ async function createRunner(session: Session, source: BatchSource, segments: rea
     }));
   return {
     variables,
-    host,
+    fill: (from: BatchSource, index: number): void => fillHost(host, from, index, check),
     compile,
     /** Runs the program of segment `i`; `seed`: of the update. Gives what was refused. */
     async run(program: Compiled, i: number, seed: number): Promise<ProgramOptions | undefined> {
@@ -77,10 +82,7 @@ async function createRunner(session: Session, source: BatchSource, segments: rea
       const { inputs, targets, mask } = feeds[i]!;
       session.write(program.input, inputs);
       if (program.mask) session.write(program.mask, mask!);
-      if (program.target) {
-        program.check(targets, mask, segments[i]!.start);
-        session.write(program.target, targets);
-      }
+      if (program.target) session.write(program.target, targets);
       session.write(variables.reset, i === 0 ? firstFlags : stillFlags);
       writeNumber(session, variables.seed, randomKey(seed, segments[i]!.start + 1) | 0);
       program.executable.run();
@@ -164,7 +166,7 @@ export async function segmentedTraining(
   const next = 1 + segments.findIndex((segment) => segment.carries);
 
   const pass = async (from: BatchSource, index: number, seed: number): Promise<Outcome> => {
-    fillHost(runner.host, from, index);
+    runner.fill(from, index);
     for (const { state, own, before } of kept) {
       if (own) await session.read(own, before[0]!);
       session.write(state, before[0]!);
@@ -226,7 +228,7 @@ export async function segmentedValidation(
   }
   return {
     async run(from, index, seed) {
-      fillHost(runner.host, from, index);
+      runner.fill(from, index);
       const mean = createMean(session, runner.variables);
       for (const [i, program] of programs.entries()) {
         await runner.run(program, i, seed);

@@ -71,14 +71,14 @@ export function webgpu({
     ...(profile ? (["timestamp-query"] as const) : []),
     ...(halfWeights || halfActivations ? (["shader-f16"] as const) : []),
   ];
-  let lending: Promise<Lender> | undefined;
+  let lender: Lender | undefined;
   const backend: WebGpuBackend = {
     name: "webgpu",
     precision: "float32",
     async createSession() {
-      const { createWebGpuSession } = await onDemand.session();
-      lending ??= onDemand.device().then(({ createLender }) => createLender({ ...options, features }));
-      const { device, release } = await (await lending).borrow();
+      const [{ createLender }, { createWebGpuSession }] = await Promise.all([onDemand.device(), onDemand.session()]);
+      lender ??= createLender({ ...options, features });
+      const { device, release } = await lender.borrow();
       try {
         return createWebGpuSession(backend, device, release, { profile, stepwise, halfWeights, halfActivations });
       } catch (error) {
