@@ -8,7 +8,7 @@ import { UserError } from "../errors.js";
 import { current, sumAll, type Tensor } from "../graph/language.js";
 import { type Shape, sizeOf } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
-import { type Variable, variable } from "../graph/variable.js";
+import { initialOf, type Variable, variable } from "../graph/variable.js";
 import type { Layer } from "../layers/layer.js";
 import { createRng } from "../parameters/rng.js";
 import type { Loss } from "../train/loss.js";
@@ -150,7 +150,7 @@ function trace(layer: Layer, inputShape: Shape, options: GradientCheckOptions, s
   });
   for (const [name, at] of network.parameters) {
     // Away from zeros and ones, so that no gradient is tested at a special place.
-    feeds.push([at, Array.from(at.initial!, (start) => start + 0.3 * rng.normal())]);
+    feeds.push([at, Array.from(initialOf(at)!, (start) => start + 0.3 * rng.normal())]);
     wrt.push({ name, at, tensor: network.tensors.get(name)! });
   }
   const weighted = (tensor: Tensor): Tensor => sumAll(tensor.mul(fed("weights", tensor.shape, normal(tensor.shape))));

@@ -11,11 +11,18 @@ export interface Variable {
   readonly name: string;
   readonly shape: Shape;
   readonly type: ElementType;
-  /** What it holds when a session first meets it, row-major; zeros by default. */
-  readonly initial?: ArrayLike<number>;
+  /**
+   * What it holds when a session first has use for it, row-major; zeros by default. A function is called then, and whenever it
+   * is to begin anew: weights that are drawn need not be kept, and can be drawn while the engine compiles.
+   */
+  readonly initial?: ArrayLike<number> | (() => ArrayLike<number>);
   /** Whether its second to last dimension is the batch: threads share the work by these rows. */
   readonly batch?: boolean;
 }
+
+/** What a variable begins with; undefined for zeros. */
+export const initialOf = ({ initial }: Variable): ArrayLike<number> | undefined =>
+  typeof initial === "function" ? initial() : initial;
 
 export const variable = (name: string, shape: Shape, type: ElementType = "float"): Variable => ({ name, shape, type });
 

@@ -85,7 +85,7 @@ export function createNetwork(
       name,
       shape,
       type: "float",
-      initial: value?.data ?? initializer(shape, createRng(`${seed}:${name}`)),
+      initial: value?.data ?? (() => initializer(shape, createRng(`${seed}:${name}`))),
     };
     memory.set(name, found);
     return found;

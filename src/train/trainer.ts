@@ -8,7 +8,7 @@ import { turn } from "../backend/turn.js";
 import { checkAboveZero, checkCount, UserError } from "../errors.js";
 import { randomKey } from "../graph/random.js";
 import { sameShape, sizeOf } from "../graph/shape.js";
-import type { Variable } from "../graph/variable.js";
+import { initialOf, type Variable } from "../graph/variable.js";
 import type { Layer } from "../layers/layer.js";
 import { createRng } from "../parameters/rng.js";
 import { createBatchPrograms } from "./batch-programs.js";
@@ -320,8 +320,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     otherwise?: (name: string, tensor: NamedTensor) => void,
   ): void => {
     for (const [name, variable] of known) {
-      const { initial = new Float64Array(sizeOf(variable.shape)) } = variable;
-      const data = tensors[name]?.data ?? (otherwise && initial);
+      const data =
+        tensors[name]?.data ?? (otherwise && (initialOf(variable) ?? new Float64Array(sizeOf(variable.shape))));
       if (data) session.write(variable, data);
     }
     for (const [name, tensor] of Object.entries(tensors)) if (!known.has(name)) otherwise?.(name, tensor);

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { gradientCheck } from "../../src/check/gradient-check.js";
 import { UserError } from "../../src/errors.js";
 import { current } from "../../src/graph/language.js";
-import { variable } from "../../src/graph/variable.js";
+import { initialOf, variable } from "../../src/graph/variable.js";
 import {
   type CellName,
   cellNamed,
@@ -75,8 +75,8 @@ test("the count of parameters is that of the model", () => {
 
 test("weights start as PyTorch's: U(±1/√H) in the rnn and the head, N(0, 1) in the embedding", () => {
   const { network } = traced({ vocabularySize: 40, cell: "gru", hidden: 64, layers: 2, embedding: 50 });
-  for (const [name, { initial }] of network.parameters) {
-    const numbers = Array.from(initial!);
+  for (const [name, parameter] of network.parameters) {
+    const numbers = Array.from(initialOf(parameter)!);
     const largest = Math.max(...numbers.map(Math.abs));
     const variance = numbers.reduce((sum, x) => sum + x * x, 0) / numbers.length;
     if (name === "embedding.weight") {

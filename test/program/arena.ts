@@ -6,7 +6,7 @@
 import { runKernel } from "../../src/backend/reference/kernels.js";
 import { fromHalf, toHalf } from "../../src/files/half.js";
 import { sizeOf } from "../../src/graph/shape.js";
-import type { Variable } from "../../src/graph/variable.js";
+import { initialOf, type Variable } from "../../src/graph/variable.js";
 import { type Kernel, type Program, reads, type Statement, type View, writes } from "../../src/program/program.js";
 
 const nobody = -1;
@@ -38,7 +38,7 @@ export function arena(program: Program, values: Iterable<readonly [Variable, Arr
     let data = variables.get(buffer.variable);
     if (!data) {
       data = new Float64Array(sizeOf(buffer.variable.shape));
-      data.set(given.get(buffer.variable) ?? buffer.variable.initial ?? []);
+      data.set(given.get(buffer.variable) ?? initialOf(buffer.variable) ?? []);
       variables.set(buffer.variable, data);
     }
     return data;

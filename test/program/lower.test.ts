@@ -5,7 +5,7 @@ import { concat, constant, current, matmul, slice, sumAll, tanh, unroll } from "
 import { type Shape, sameShape, sizeOf } from "../../src/graph/shape.js";
 import { gradients } from "../../src/graph/sweep.js";
 import type { Tensor } from "../../src/graph/tensor.js";
-import { type Variable, variable } from "../../src/graph/variable.js";
+import { initialOf, type Variable, variable } from "../../src/graph/variable.js";
 import { createRng, type Rng } from "../../src/parameters/rng.js";
 import { type Assignment, lower } from "../../src/program/lower.js";
 import { below, grow, oneOf } from "../graph/grow.js";
@@ -128,7 +128,7 @@ async function runAndCompare(seed: number): Promise<void> {
   const memory = new Map<Variable, Float64Array>(feeds);
   for (const { variable: held } of shared.buffers)
     if (held && !memory.has(held))
-      memory.set(held, Float64Array.from(held.initial ?? new Float64Array(sizeOf(held.shape))));
+      memory.set(held, Float64Array.from(initialOf(held) ?? new Float64Array(sizeOf(held.shape))));
   for (let round = 0; round < 2; round++) {
     const value = oracle(memory);
     const expected = new Map<Variable, Float64Array>();

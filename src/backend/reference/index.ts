@@ -1,5 +1,6 @@
 /** The reference backend: float64, slow and obvious. Every buffer has memory of its own, so no plan can spoil a value. */
 import { sizeOf } from "../../graph/shape.js";
+import { initialOf } from "../../graph/variable.js";
 import { lower } from "../../program/lower.js";
 import type { Program, Statement, Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, RunResult, Session } from "../contract.js";
@@ -27,7 +28,8 @@ function createSession(backend: Backend): Session {
     let data = variables.get(variable);
     if (!data) {
       data = new Float64Array(sizeOf(variable.shape));
-      if (variable.initial) data.set(variable.initial);
+      const initial = initialOf(variable);
+      if (initial) data.set(initial);
       variables.set(variable, data);
     }
     return data;

@@ -2,6 +2,7 @@
  * A session: variables and compiled programs in one memory (`heap.ts`). Programs of a session run one after another, so
  * they share an arena for their temporaries where it is large enough.
  */
+import { initialOf } from "../../graph/variable.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import { kernelsOf, type Program, type Variable } from "../../program/program.js";
 import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session } from "../contract.js";
@@ -85,6 +86,8 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   const control = heap.allocate(CONTROL_BYTES + CREW_BYTES, "the threads' meeting place");
   const crew = remote?.crew ?? (await onDemand.crew()).createCrew(local!.memory, control + CONTROL_BYTES);
   const addresses = new Map<Variable, number>();
+  /** Those that have an address, and not yet what they begin with: that may take a while to draw. */
+  const blank = new Set<Variable>();
   const arenas: Arena[] = [];
   const totals = { variables: 0, temporaries: 0, code: 0 };
   // Loaded when it is used.
@@ -96,14 +99,24 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     return heap;
   };
 
-  const addressOf = (variable: Variable): number => {
+  /** Where it lies, though its first numbers may not be there yet. */
+  const placeOf = (variable: Variable): number => {
     const known = addresses.get(variable);
     if (known !== undefined) return known;
     const bytes = sizeOf(variable) * BYTES;
     const address = alive().allocate(bytes, `the variable "${variable.name}"`);
     addresses.set(variable, address);
     totals.variables += bytes;
-    if (variable.initial) store.write(address, variable.initial, variable.type);
+    blank.add(variable);
+    return address;
+  };
+
+  const addressOf = (variable: Variable): number => {
+    const address = placeOf(variable);
+    if (!blank.has(variable)) return address;
+    const initial = initialOf(variable);
+    if (initial) store.write(address, initial, variable.type);
+    blank.delete(variable);
     return address;
   };
 
@@ -152,17 +165,21 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     const [program] = programs as [Program];
     const name = `the program "${program.name}"`;
     checkPlan(programs, name);
-    for (const { variable } of program.buffers) if (variable) addressOf(variable);
+    for (const { variable } of program.buffers) if (variable) placeOf(variable);
+    const drawWeights = async (): Promise<void> => {
+      for (const { variable } of program.buffers) if (variable) addressOf(variable);
+    };
     const modules = new Map<Program, EmittedModule & { readonly module: WebAssembly.Module }>();
     for (const shard of new Set(programs)) {
-      const request = { ...options, program: shard, shared, team, rare, constantAddress, variableAddress: addressOf };
+      const request = { ...options, program: shard, shared, team, rare, constantAddress, variableAddress: placeOf };
       const emitted = emit(request);
       totals.code += emitted.code.length;
       await turn();
-      modules.set(shard, {
-        ...emitted,
-        module: await compileOnce(emitted.code, options.compile ?? WebAssembly.compile),
-      });
+      const [module] = await Promise.all([
+        compileOnce(emitted.code, options.compile ?? WebAssembly.compile),
+        drawWeights(),
+      ]);
+      modules.set(shard, { ...emitted, module });
     }
     const emitted = programs.map((shard) => modules.get(shard)!);
     const { labels, memory } = emitted[0]!;
@@ -226,7 +243,9 @@ export async function createWasmSession(backend: Backend, options: SessionOption
       if (offset < 0 || offset + data.length > size) {
         throw new Error(`"${variable.name}" holds ${size} numbers: ${data.length} from number ${offset} on do not fit`);
       }
-      const address = addressOf(variable) + offset * BYTES;
+      const whole = data.length === size;
+      const address = (whole ? placeOf : addressOf)(variable) + offset * BYTES;
+      if (whole) blank.delete(variable);
       if (!order.isBusy()) return store.write(address, data, variable.type);
       const copy = Float64Array.from(data);
       order.next(() => store.write(address, copy, variable.type));
@@ -246,6 +265,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
       crew.dispose();
       heap = undefined;
       addresses.clear();
+      blank.clear();
       arenas.length = 0;
     },
   };

@@ -3,6 +3,7 @@
  * them. What is asked for goes to the device's queue in the order of the calls: a run is one submission, and nothing waits for it but a read.
  */
 import { UserError } from "../../errors.js";
+import { initialOf } from "../../graph/variable.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import { halfActivations } from "../../program/passes/half-activations.js";
 import type { Program, Variable } from "../../program/program.js";
@@ -111,13 +112,14 @@ export function createWebGpuSession(
   const placeOf = (variable: Variable): Place => {
     const known = places.get(variable);
     if (known) return known;
+    const initial = initialOf(variable);
     const space = spaceOf(variable);
     // The buffer that reads under way are from may give way to a larger one.
     readback.flush();
     const place: Place = { space, offset: pools[space].allocate(sizeOf(variable), `the variable "${variable.name}"`) };
     places.set(variable, place);
     totals.variables += sizeOf(variable) * BYTES;
-    if (variable.initial) put(place, variable.initial, 0);
+    if (initial) put(place, initial, 0);
     return place;
   };
 

@@ -116,6 +116,46 @@ describe("a session of the wasm backend", () => {
     expect([...session.readNow!(count)]).toEqual([7, -8]);
   });
 
+  it("asks for initial numbers once, and not at all where they are written first", async () => {
+    const session = await wasm({ threads: 1 }).createSession();
+    const asked: string[] = [];
+    const drawn = (name: string): Variable => ({
+      ...variable(name, 3),
+      initial: () => {
+        asked.push(name);
+        return [1, 2, 3];
+      },
+    });
+    const [x, y, z] = [drawn("x"), drawn("y"), drawn("z")];
+    // Written while it compiles: x whole, z in part.
+    const compiling = session.compile(doubling(x, y, 3));
+    session.write(x, [5, 6, 7]);
+    session.write(z, [9], 1);
+    const executable = await compiling;
+    expect([...(await session.read(y))]).toEqual([1, 2, 3]);
+    expect([...(await session.read(z))]).toEqual([1, 9, 3]);
+    executable.run();
+    expect([...(await session.read(x))]).toEqual([5, 6, 7]);
+    expect([...(await session.read(y))]).toEqual([11, 13, 15]);
+    expect(asked.sort()).toEqual(["y", "z"]);
+    session.dispose();
+  });
+
+  it("asks again where drawing them failed", async () => {
+    const session = await wasm({ threads: 1 }).createSession();
+    let ready = false;
+    const initial = (): number[] => {
+      if (!ready) throw new Error("not yet");
+      return [1, 2, 3];
+    };
+    const [x, y] = [{ ...variable("x", 3), initial }, variable("y", 3)];
+    await expect(session.compile(doubling(x, y, 3))).rejects.toThrow("not yet");
+    ready = true;
+    (await session.compile(doubling(x, y, 3))).run();
+    expect([...(await session.read(y))]).toEqual([3, 5, 7]);
+    session.dispose();
+  });
+
   it("reads and writes whole numbers", async () => {
     const session = await wasm().createSession();
     const index = variable("index", 3, "index");
