@@ -1,4 +1,7 @@
 /** What a trainer reports, and what it needs to go on. */
+import { UserError } from "../errors.js";
+import { checkTensor } from "../graph/shape.js";
+import type { Optimizer } from "./optimizer.js";
 import type { NamedTensor } from "./predictor.js";
 
 /** What one update did, or several. */
@@ -38,4 +41,27 @@ export interface Progress {
   readonly metrics: readonly number[];
   readonly bestLoss: number | null;
   readonly sinceBest: number;
+}
+
+/** @throws UserError where a checkpoint is of another seed or optimiser, or a tensor in it is not what it should be */
+export function checkCheckpoint(
+  { parameters, optimizer, states, best = {}, progress }: Checkpoint,
+  seed: number,
+  { name, slots }: Optimizer,
+): void {
+  if (progress.seed !== seed) throw new UserError(`the checkpoint was made with seed ${progress.seed}, not ${seed}`);
+  const expected = new Map(
+    Object.entries(parameters).flatMap(([key, tensor]) => Object.keys(slots).map((slot) => [`${key}.${slot}`, tensor])),
+  );
+  const fits = (key: string, tensor: NamedTensor, like = tensor): void =>
+    checkTensor(`"${key}" of the checkpoint`, like.shape, tensor);
+  for (const [key, tensor] of Object.entries(optimizer)) {
+    if (!expected.has(key)) throw new UserError(`the checkpoint holds "${key}", which ${name} does not keep`);
+    fits(key, tensor, expected.get(key));
+  }
+  // Before the first step there may be none.
+  for (const key of expected.keys())
+    if (progress.step > 0 && !Object.hasOwn(optimizer, key))
+      throw new UserError(`the checkpoint lacks "${key}", which ${name} keeps`);
+  for (const [key, tensor] of Object.entries({ ...best, ...states })) fits(key, tensor);
 }
