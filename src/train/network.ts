@@ -36,10 +36,10 @@ export interface Network {
   /** What was given, until a trace has found that the model has it. */
   readonly given: Both;
   /**
-   * Numbers for parameters and statistics that no trace has asked for yet, in place of the initialisers'; gives them back. They are
-   * checked as far as the model is known, and at the end of the first trace.
+   * Numbers for parameters and statistics that no trace has asked for yet, in place of the initialisers'. They are checked as
+   * far as the model is known, and at the end of the first trace.
    */
-  give(weights: Weights): Tensors;
+  give(weights: Weights): void;
   /** As `give`, in place of all that was given before. `whole`: they must be all that the model has. */
   restore(parameters: Tensors, statistics: Tensors, whole: boolean): void;
 }
@@ -93,20 +93,16 @@ export function createNetwork(model: Layer, seed: number | string, weights: Weig
     [given, whole] = traced ? [none, false] : [found, all];
   };
 
-  const give: Network["give"] = (weights) => {
-    const entries = Object.entries(weights).filter(([name]) => !name.endsWith("num_batches_tracked")) as [
-      string,
-      NamedTensor,
-    ][];
-    const statistic = (name: string): boolean => statistics.has(name) || given.statistic.has(name);
+  const give = (weights: Weights): void => {
     // What turned out to be none of the model's is given up.
     const before = traced && !whole ? none : given;
-    const found = {
-      parameter: new Map([...before.parameter, ...entries.filter(([name]) => !statistic(name))]),
-      statistic: new Map([...before.statistic, ...entries.filter(([name]) => statistic(name))]),
-    };
+    const found = { parameter: new Map(before.parameter), statistic: new Map(before.statistic) };
+    for (const [name, tensor] of Object.entries(weights)) {
+      if (name.endsWith("num_batches_tracked")) continue;
+      const kind = statistics.has(name) || given.statistic.has(name) ? "statistic" : "parameter";
+      found[kind].set(name, tensor as NamedTensor);
+    }
     hold(found, whole);
-    return Object.fromEntries(entries);
   };
   give(weights);
 

@@ -50,18 +50,17 @@ export function checkCheckpoint(
   { name, slots }: Optimizer,
 ): void {
   if (progress.seed !== seed) throw new UserError(`the checkpoint was made with seed ${progress.seed}, not ${seed}`);
-  const expected = new Map(
-    Object.entries(parameters).flatMap(([key, tensor]) => Object.keys(slots).map((slot) => [`${key}.${slot}`, tensor])),
-  );
   const fits = (key: string, tensor: NamedTensor, like = tensor): void =>
     checkTensor(`"${key}" of the checkpoint`, like.shape, tensor);
-  for (const [key, tensor] of Object.entries(optimizer)) {
-    if (!expected.has(key)) throw new UserError(`the checkpoint holds "${key}", which ${name} does not keep`);
-    fits(key, tensor, expected.get(key));
-  }
-  // Before the first step there may be none.
-  for (const key of expected.keys())
-    if (progress.step > 0 && !Object.hasOwn(optimizer, key))
-      throw new UserError(`the checkpoint lacks "${key}", which ${name} keeps`);
+  const kept = new Set<string>();
+  for (const [key, parameter] of Object.entries(parameters))
+    for (const slot of Object.keys(slots).map((slot) => `${key}.${slot}`)) {
+      kept.add(slot);
+      if (Object.hasOwn(optimizer, slot)) fits(slot, optimizer[slot]!, parameter);
+      // Before the first step there may be none.
+      else if (progress.step > 0) throw new UserError(`the checkpoint lacks "${slot}", which ${name} keeps`);
+    }
+  for (const key of Object.keys(optimizer))
+    if (!kept.has(key)) throw new UserError(`the checkpoint holds "${key}", which ${name} does not keep`);
   for (const [key, tensor] of Object.entries({ ...best, ...states })) fits(key, tensor);
 }

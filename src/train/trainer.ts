@@ -316,13 +316,18 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     }
   };
 
-  const readAll = async (all: ReadonlyMap<string, Variable>): Promise<Record<string, NamedTensor>> => {
-    const entries = await Promise.all(
+  /** `over`: what is yet to take its place. */
+  const readAll = async (
+    all: ReadonlyMap<string, Variable>,
+    over: Iterable<readonly [string, NamedTensor]> = [],
+  ): Promise<Record<string, NamedTensor>> => {
+    const later = [...over];
+    const now = await Promise.all(
       [...all].map(
         async ([name, variable]) => [name, { shape: variable.shape, data: await session.read(variable) }] as const,
       ),
     );
-    return Object.fromEntries(entries);
+    return Object.fromEntries([...now, ...later]);
   };
 
   /**
@@ -343,20 +348,15 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   };
 
   const load = (weights: Weights): void => {
-    const tensors = network.give(weights);
+    network.give(weights);
     revision++;
+    const tensors = weights as Record<string, NamedTensor>;
     writeAll(tensors, network.parameters);
     writeAll(tensors, network.statistics);
   };
 
-  const parameters = async () => ({
-    ...Object.fromEntries(network.given.parameter),
-    ...(await readAll(network.parameters)),
-  });
-  const statistics = async () => ({
-    ...Object.fromEntries(network.given.statistic),
-    ...(await readAll(network.statistics)),
-  });
+  const parameters = () => readAll(network.parameters, network.given.parameter);
+  const statistics = () => readAll(network.statistics, network.given.statistic);
 
   return {
     network,
@@ -379,7 +379,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
         parameters: await parameters(),
         optimizer: await readAll(variables.slots),
         statistics: await statistics(),
-        states: { ...(await readAll(programs.states)), ...Object.fromEntries(pending) },
+        states: await readAll(programs.states, pending),
         ...(best ? { best } : {}),
         progress,
       };
