@@ -1,9 +1,10 @@
 /** A trainer away from its usual way: gone back to its start, asked in the middle of a step, validated on what is no number. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { reference } from "../../src/backend/reference/index.js";
 import { wasm } from "../../src/backend/wasm/index.js";
 import { lstm } from "../../src/cells/lstm.js";
 import { rnn } from "../../src/cells/rnn.js";
+import { UserError } from "../../src/errors.js";
 import { current, sumAll, unroll, zeros } from "../../src/graph/language.js";
 import { variable } from "../../src/graph/variable.js";
 import { dense, recurrent, sequential } from "../../src/layers/index.js";
@@ -13,6 +14,9 @@ import { nonFinite } from "../../src/train/diagnose.js";
 import { crossEntropy, mse } from "../../src/train/losses.js";
 import { adam, sgd } from "../../src/train/optimizers.js";
 import { type Bptt, createTrainer, type Trainer, type TrainerOptions } from "../../src/train/trainer.js";
+
+/** However fast a step is, whoever wants to can come in between. */
+vi.mock("../../src/backend/turn.js", () => ({ turn: () => new Promise(setImmediate) }));
 
 /** T = 5 steps, N = 4 rows, D = 3 features, and targets of two numbers or one of three classes. */
 function source(classes = false, more: Partial<BatchSource> = {}): BatchSource {
@@ -54,6 +58,34 @@ it("goes back to a checkpoint made before its first step", async () => {
   const first = await losses(trainer, 3);
   trainer.restore(start);
   expect(await losses(trainer, 3)).toEqual(first);
+  trainer.dispose();
+});
+
+it.each([
+  [{ steps: -3 }, "steps must be a whole number of at least 0, not -3"],
+  [{ steps: Number.NaN }, "steps must be a whole number of at least 0, not NaN"],
+  [{ steps: 2, epochs: -1 }, "epochs must be a whole number of at least 0, not -1"],
+  [{ epochs: 1.5 }, "epochs must be a whole number of at least 0, not 1.5"],
+  [{ epochs: -Infinity }, "epochs must be a whole number of at least 0, not -Infinity"],
+  [{ steps: 2, patience: Number.NaN }, "patience must be a whole number of at least 0, not NaN"],
+  [{ steps: 2, validateEvery: 0 }, "validateEvery must be a whole number of at least 1, not 0"],
+  [{ steps: 2, validateEvery: 2.5 }, "validateEvery must be a whole number of at least 1, not 2.5"],
+  [{ steps: Infinity }, "fit wants to know when to stop: give `steps` or `epochs`"],
+])("does not train with %o", async (options, message) => {
+  const trainer = await trainerOf(4);
+  await expect(trainer.fit(data, options).next()).rejects.toThrow(new UserError(message));
+  expect(trainer.progress.step).toBe(0);
+  trainer.dispose();
+});
+
+it("has nothing to do, and says nothing, where all steps are made", async () => {
+  const trainer = await trainerOf(4);
+  expect(await losses(trainer, 0)).toEqual([]);
+  expect(await losses(trainer, 3)).toHaveLength(3);
+  expect(await losses(trainer, 3)).toEqual([]);
+  expect(await losses(trainer, 2)).toEqual([]);
+  expect(await trainer.fit(data, { steps: Infinity, epochs: 0 }).next()).toEqual({ done: true, value: undefined });
+  expect(trainer.progress.step).toBe(3);
   trainer.dispose();
 });
 
