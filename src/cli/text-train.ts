@@ -194,7 +194,9 @@ async function train(file: string, given: Options, command: Command): Promise<vo
     trainer.restore(checkpoint);
   }
   if (from >= total) {
-    say(`the run ${dir} has made its ${from} updates already; --steps with a larger number trains it further.`);
+    const option = "steps" in end ? "--steps" : "--epochs";
+    say(`the run ${dir} has made its ${from} updates already; ${option} with a larger number trains it further.`);
+    trainer.dispose();
     return;
   }
   display.say(
