@@ -378,7 +378,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       );
       writeAll(checkpoint.states, programs.states, (name, tensor) => pending.set(name, tensor));
       best = checkpoint.best;
-      progress = checkpoint.progress;
+      // JSON knows no number that is not finite.
+      progress = { ...checkpoint.progress, metrics: checkpoint.progress.metrics.map((loss) => loss ?? Number.NaN) };
     },
     memory: () => session.memory(),
     dispose: () => session.dispose(),
