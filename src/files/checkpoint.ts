@@ -13,7 +13,7 @@
 import { UserError } from "../errors.js";
 import { sameShape, showShape } from "../graph/shape.js";
 import type { Checkpoint, NamedTensor, Progress } from "../train/trainer.js";
-import { decodeSafetensors, encodeSafetensors, type SafeTensor } from "./safetensors.js";
+import { decodeSafetensors, encodeSafetensors } from "./safetensors.js";
 
 type Tensors = Readonly<Record<string, NamedTensor>>;
 
@@ -77,13 +77,11 @@ export function readWeights(files: ReadonlyMap<string, Uint8Array>, source: stri
  * @throws UserError where a shape does not fit its numbers
  */
 export function encodeTensors(tensors: Tensors): Uint8Array<ArrayBuffer> {
-  return encodeSafetensors(new Map(Object.entries(tensors).map(([name, tensor]) => [name, stored(tensor)])));
+  const floats = (data: ArrayLike<number>) => (data instanceof Float32Array ? data : Float64Array.from(data));
+  return encodeSafetensors(
+    new Map(Object.entries(tensors).map(([name, { shape, data }]) => [name, { shape, data: floats(data) }])),
+  );
 }
-
-const stored = ({ shape, data }: NamedTensor): SafeTensor =>
-  data instanceof Float32Array
-    ? { dtype: "F32", shape: [...shape], data }
-    : { dtype: "F64", shape: [...shape], data: data instanceof Float64Array ? data : Float64Array.from(data) };
 
 /** The tensors of a safetensors file that holds numbers. @throws UserError that names the file and what is wrong with it */
 export function decodeTensors(bytes: Uint8Array, source: string): Record<string, NamedTensor> {
