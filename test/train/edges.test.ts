@@ -4,16 +4,18 @@ import { reference } from "../../src/backend/reference/index.js";
 import { wasm } from "../../src/backend/wasm/index.js";
 import { lstm } from "../../src/cells/lstm.js";
 import { rnn } from "../../src/cells/rnn.js";
+import { arrayBatches } from "../../src/data/arrays.js";
 import { UserError } from "../../src/errors.js";
 import { current, sumAll, unroll, zeros } from "../../src/graph/language.js";
 import { variable } from "../../src/graph/variable.js";
-import { dense, recurrent, sequential } from "../../src/layers/index.js";
+import { dense, embedding, oneHotEncoding, recurrent, sequential } from "../../src/layers/index.js";
+import type { Layer } from "../../src/layers/layer.js";
 import { createRng } from "../../src/parameters/rng.js";
-import type { BatchSource } from "../../src/train/data.js";
+import type { BatchSource, TrainingData } from "../../src/train/data.js";
 import { nonFinite } from "../../src/train/diagnose.js";
 import { crossEntropy, mse } from "../../src/train/losses.js";
 import { adam, sgd } from "../../src/train/optimizers.js";
-import { type Bptt, createTrainer, type Trainer, type TrainerOptions } from "../../src/train/trainer.js";
+import { type Bptt, createTrainer, type Report, type Trainer, type TrainerOptions } from "../../src/train/trainer.js";
 
 /** However fast a step is, whoever wants to can come in between. */
 vi.mock("../../src/backend/turn.js", () => ({ turn: () => new Promise(setImmediate) }));
@@ -163,6 +165,88 @@ describe("a target that is no class", () => {
       "the target at row 2 of the batch is 7",
     );
     trainer.dispose();
+  });
+});
+
+describe("an input that is no index of the model's", () => {
+  const [steps, rows] = [6, 2];
+  /** Indices 0, 1, 2, but for one place: step 4, row 1. */
+  const indices = (wrong: number, masked: boolean): TrainingData => {
+    const train = () =>
+      source(false, {
+        inputShape: [steps, rows, 1],
+        inputType: "index",
+        targetShape: [steps, rows, 2],
+        masked,
+        fill(_, inputs, targets, mask) {
+          for (let i = 0; i < inputs.length; i++) inputs[i] = i === 4 * rows + 1 ? wrong : i % 3;
+          targets.fill(0.5);
+          if (mask) for (let i = 0; i < mask.length; i++) mask[i] = i === 4 * rows + 1 ? 0 : 1;
+          return true;
+        },
+      });
+    return { train, validation: train };
+  };
+  const withLayer = (first: Layer, bptt: Bptt = {}): Promise<Trainer> =>
+    createTrainer(sequential({ first, rnn: recurrent(lstm(3)), head: dense(2) }), {
+      loss: mse(),
+      optimizer: adam(),
+      batch: rows,
+      bptt,
+      backend: reference(),
+    });
+  const windows: Bptt[] = [{ window: steps }, { every: 4, through: steps }, { window: steps, recompute: true }];
+
+  it.each([
+    ["embedding", () => embedding(3, 2)],
+    ["oneHotEncoding", () => oneHotEncoding(3)],
+  ])("is refused by %s with its place and the indices there are", async (name, make) => {
+    for (const bptt of windows)
+      for (const wrong of [3, -1]) {
+        const trainer = await withLayer(make(), bptt);
+        const message = `${name}: the index at step 4, row 1 of the batch is ${wrong}, but there are 3, 0 to 2`;
+        await expect(trainer.fit(indices(wrong, false), { steps: 1 }).next()).rejects.toThrow(new UserError(message));
+        await expect(trainer.evaluate(indices(wrong, false))).rejects.toThrow(new UserError(message));
+        expect(trainer.progress.step).toBe(0);
+        trainer.dispose();
+      }
+  });
+
+  it("may be anything where the mask leaves it out", async () => {
+    for (const bptt of windows) {
+      const [some, other] = [await withLayer(embedding(3, 2), bptt), await withLayer(embedding(3, 2), bptt)];
+      const loss = async (trainer: Trainer, wrong: number): Promise<number> =>
+        ((await trainer.fit(indices(wrong, true), { steps: 1 }).next()).value as Report).loss;
+      expect(await loss(some, -7)).toBe(await loss(other, 2));
+      some.dispose();
+      other.dispose();
+    }
+  });
+
+  it("is refused by a predictor, and where there is no time", async () => {
+    const trainer = await withLayer(embedding(3, 2));
+    const predictor = await trainer.predictor({ inputShape: [2, 2, 1], inputType: "index", lengths: true });
+    await expect(predictor.run([0, 1, 2, 5], [2, 2])).rejects.toThrow(
+      "embedding: the index at step 1, row 1 of the batch is 5, but there are 3, 0 to 2",
+    );
+    expect(await predictor.run([0, 1, 2, 5], [2, 1])).toHaveLength(8);
+    trainer.dispose();
+    const flat = await createTrainer(sequential(oneHotEncoding(3), dense(2)), {
+      loss: mse(),
+      optimizer: adam(),
+      batch: 4,
+      backend: reference(),
+    });
+    const four = {
+      inputs: [0, 1, 4, 2],
+      inputShape: [1],
+      inputType: "index",
+      targets: [0, 0, 0, 0, 0, 0, 0, 0],
+    } as const;
+    await expect(
+      flat.fit(arrayBatches({ ...four, targetShape: [2], shuffle: false }), { steps: 1 }).next(),
+    ).rejects.toThrow("oneHotEncoding: the index at row 2 of the batch is 4, but there are 3, 0 to 2");
+    flat.dispose();
   });
 });
 
