@@ -83,7 +83,7 @@ export interface TrainerOptions {
 }
 
 export interface FitOptions {
-  /** Stop when this many updates have been made in all. */
+  /** Stop when this many updates have been made in all; where they have been already, there is nothing to do. */
   readonly steps?: number;
   /** Stop when the data has been gone through this many times in all. */
   readonly epochs?: number;
@@ -107,7 +107,11 @@ export interface Trainer {
   /** The most threads that share a batch. */
   readonly threads: number;
   readonly progress: Progress;
-  /** Trains; gives a report for every update, or every `reportEvery` of them. Leaving the loop stops after the current step, and a later call goes on from there. */
+  /**
+   * Trains; gives a report for every update, or every `reportEvery` of them. Leaving the loop stops after the current step, and a
+   * later call goes on from there.
+   * @throws UserError on options out of range, and on data that do not fit the model or the loss
+   */
   fit(data: TrainingData, options: FitOptions): AsyncGenerator<Report, void, void>;
   /** Mean loss over the data's validation part (or its training part where it has none), without dropout. */
   evaluate(data: TrainingData): Promise<number>;
@@ -211,7 +215,10 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       restoreBest = patience < Infinity,
       reportEvery = 1,
     } = fitOptions;
-    checkCount("reportEvery", reportEvery);
+    for (const [name, value] of Object.entries({ steps, epochs, patience }))
+      if (value !== Infinity) checkCount(name, value, 0);
+    for (const [name, value] of Object.entries({ reportEvery, validateEvery }))
+      if (value !== undefined) checkCount(name, value);
     if (steps === Infinity && epochs === Infinity)
       throw new UserError("fit wants to know when to stop: give `steps` or `epochs`");
     const source = data.train(forTraining);
@@ -371,7 +378,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       );
       writeAll(checkpoint.states, programs.states, (name, tensor) => pending.set(name, tensor));
       best = checkpoint.best;
-      progress = checkpoint.progress;
+      // JSON knows no number that is not finite.
+      progress = { ...checkpoint.progress, metrics: checkpoint.progress.metrics.map((loss) => loss ?? Number.NaN) };
     },
     memory: () => session.memory(),
     dispose: () => session.dispose(),
