@@ -11,7 +11,9 @@ const onDemand = {
 };
 
 /** `GPUDevice` where the types of WebGPU are there: a program without them compiles all the same. */
-type DeviceOfPage = typeof globalThis extends { readonly GPUDevice: { readonly prototype: infer Device } } ? Device : never;
+type DeviceOfPage = typeof globalThis extends { readonly GPUDevice: { readonly prototype: infer Device } }
+  ? Device
+  : never;
 
 export interface WebGpuOptions {
   /**
