@@ -109,7 +109,9 @@ export interface Trainer {
   readonly progress: Progress;
   /**
    * Trains; gives a report for every update, or every `reportEvery` of them. Leaving the loop stops after the current step, and a
-   * later call goes on from there.
+   * later call goes on from there: in the middle of the epoch where the data have the same sizes as before (also when they are
+   * made anew), else with an epoch of its own and without the validations so far. Other data of the same sizes are taken for the
+   * same: for them make a new trainer, with `weights: await trainer.parameters()`.
    * @throws UserError on options out of range, and on data that do not fit the model or the loss
    */
   fit(data: TrainingData, options: FitOptions): AsyncGenerator<Report, void, void>;
@@ -154,6 +156,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   const pending = new Map<string, NamedTensor>();
   let progress: Progress = { step: 0, epoch: 0, index: 0, seed, metrics: [], bestLoss: null, sinceBest: 0 };
   let best: Record<string, NamedTensor> | undefined;
+  /** The sizes of the data that `progress` was made on; undefined where they are not known: at first, and for a checkpoint. */
+  let fitted: string | undefined;
   /** Counts changes of parameters and statistics. */
   let revision = 0;
 
@@ -225,6 +229,17 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     const validation = data.validation?.(forValidation);
     if (source.length < accumulate)
       throw new UserError(`an update takes ${accumulate} batches, but the data gives only ${source.length}`);
+    const sizes = JSON.stringify([source.inputShape, source.targetShape, source.length, validation?.length]);
+    const another = fitted !== undefined && fitted !== sizes;
+    fitted = sizes;
+    if (another) {
+      // What is best on one data set is nothing to another.
+      progress = { ...progress, metrics: [], bestLoss: null };
+      best = undefined;
+    }
+    if (another || progress.index + accumulate > source.length) progress = { ...progress, index: 0 };
+    // Who goes on after patience ran out waits anew.
+    if (another || progress.sinceBest >= patience) progress = { ...progress, sinceBest: 0 };
     const startEpoch = (): void => source.start?.(createRng(`${seed}: epoch ${progress.epoch}`));
     startEpoch();
     const elements = sizeOf(source.inputShape.slice(0, -1)) * accumulate;
@@ -285,6 +300,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       const validationLoss = await evaluateOn(validation);
       const better = validationLoss < (progress.bestLoss ?? Infinity);
       if (better && restoreBest) best = await readAll(network.parameters);
+      else if (better && regular) best = undefined;
       // A validation only because the run ends leaves no trace: going on later is as if it had never stopped.
       if (regular)
         progress = {
@@ -294,7 +310,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
           sinceBest: better ? 0 : progress.sinceBest + 1,
         };
       yield { ...report, validationLoss };
-      if (progress.sinceBest >= patience) break;
+      if (progress.sinceBest >= Math.max(1, patience)) break;
     }
     if (restoreBest && best) load(best);
   }
@@ -378,6 +394,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       );
       writeAll(checkpoint.states, programs.states, (name, tensor) => pending.set(name, tensor));
       best = checkpoint.best;
+      fitted = undefined;
       // JSON knows no number that is not finite.
       progress = { ...checkpoint.progress, metrics: checkpoint.progress.metrics.map((loss) => loss ?? Number.NaN) };
     },
