@@ -17,8 +17,8 @@ import {
   viewArgument,
 } from "./emission.js";
 import { rowMax, sumOfExponentials } from "./exponentials.js";
+import { log } from "./functions.js";
 import { sumLanes } from "./horizontal.js";
-import { log } from "./math.js";
 
 /** Moves from row to row; a view of one row stays. */
 const rowBytes = (view: View, rows: number): number => (view.rows === 1 && rows > 1 ? 0 : view.stride * BYTES);
