@@ -52,7 +52,6 @@ export default defineConfig({
   // One small file of it: as a CommonJS package it would take as long to load as all the rest.
   noExternal: [/^seedrandom/],
   removeNodeProtocol: false,
-  dts: { entry: { index: "src/index.ts", node: "src/node.ts" } },
   sourcemap: true,
   splitting: true,
   treeshake: true,

@@ -6,10 +6,10 @@ export class UserError extends Error {
   override name = "UserError";
 }
 
-/** @throws UserError where `value` is no whole number of at least 1 */
-export function checkCount(what: string, value: number): void {
-  if (!Number.isInteger(value) || value < 1)
-    throw new UserError(`${what} must be a whole number of at least 1, not ${value}`);
+/** @throws UserError where `value` is no whole number of at least `least` */
+export function checkCount(what: string, value: number, least = 1): void {
+  if (!Number.isInteger(value) || value < least)
+    throw new UserError(`${what} must be a whole number of at least ${least}, not ${value}`);
 }
 
 /** @throws UserError where `value` is no number above 0 */

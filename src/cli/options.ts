@@ -4,15 +4,20 @@ import type { BackendName } from "../backend/choose.js";
 
 const numberFrom = (text: string): number => (text.trim() === "" ? Number.NaN : Number(text));
 
-/** A whole number of at least `least`. */
+/** A whole number from `least` on, to `most` where there is such. */
 export const whole =
-  (least: number) =>
+  (least: number, most = Infinity) =>
   (text: string): number => {
     const value = numberFrom(text);
-    if (!Number.isSafeInteger(value) || value < least)
-      throw new InvalidArgumentError(`It must be a whole number of at least ${least}.`);
+    if (!Number.isSafeInteger(value) || value < least || value > most)
+      throw new InvalidArgumentError(
+        `It must be a whole number ${most < Infinity ? `from ${least} to ${most}` : `of at least ${least}`}.`,
+      );
     return value;
   };
+
+/** Recurrent layers. Making a step of 1000 ready takes a quarter of a minute, and more than twice as long for twice as many. */
+export const layerCount = whole(1, 1000);
 
 /** A finite number above `least`, or from it on. */
 export const above =

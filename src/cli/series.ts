@@ -7,7 +7,7 @@ import { UserError } from "../errors.js";
 import { readTextFile } from "../files/io-node.js";
 import type { ForecasterOptions } from "../models/forecaster.js";
 import { cellNames } from "../models/text-model.js";
-import { above, backendOption, share, threadsOption, v8FlagsOption, whole } from "./options.js";
+import { above, backendOption, layerCount, share, threadsOption, v8FlagsOption, whole } from "./options.js";
 
 export interface TableOptions {
   readonly column: string;
@@ -78,7 +78,7 @@ export const addModelOptions = (command: Command): Command =>
     .option("--season <n>", "rows a season, used where the series shows one; 1 for none", whole(1), 12)
     .addOption(new Option("--cell <name>", "the recurrent cell (default: gru)").choices(cellNames))
     .option("--hidden <n>", "features of each layer (default: 32)", whole(1))
-    .option("--layers <n>", "recurrent layers (default: 1)", whole(1))
+    .option("--layers <n>", "recurrent layers (default: 1)", layerCount)
     .option("--dropout <p>", "dropout between layers and before the head (default: 0.2)", share)
     .option("--members <n>", "networks that are averaged (default: 3)", whole(1))
     .addOption(

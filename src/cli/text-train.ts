@@ -23,6 +23,7 @@ import {
   above,
   backendOption,
   jsonOption,
+  layerCount,
   reportEveryOf,
   reportEveryOption,
   share,
@@ -84,7 +85,7 @@ export function addTextTrain(text: Command): void {
     .option("-o, --out <DIR>", "the run folder (default: runs/ and the names of text and cell, as in runs/play-lstm)")
     .addOption(new Option("--cell <name>", "the recurrent cell").choices(cellNames).default("lstm"))
     .option("--hidden <n>", "features of each layer", whole(1), 128)
-    .option("--layers <n>", "recurrent layers", whole(1), 2)
+    .option("--layers <n>", "recurrent layers", layerCount, 2)
     .option("--embedding <n>", "features learned for each character; 0: one-hot", whole(0), 0)
     .option("--dropout <p>", "dropout on each layer's output", share, 0)
     .option("--batch <n>", "streams side by side", whole(1), 50)
@@ -194,7 +195,9 @@ async function train(file: string, given: Options, command: Command): Promise<vo
     trainer.restore(checkpoint);
   }
   if (from >= total) {
-    say(`the run ${dir} has made its ${from} updates already; --steps with a larger number trains it further.`);
+    const option = "steps" in end ? "--steps" : "--epochs";
+    say(`the run ${dir} has made its ${from} updates already; ${option} with a larger number trains it further.`);
+    trainer.dispose();
     return;
   }
   display.say(

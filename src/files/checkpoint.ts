@@ -13,7 +13,7 @@
 import { UserError } from "../errors.js";
 import { sameShape, showShape } from "../graph/shape.js";
 import type { Checkpoint, NamedTensor, Progress } from "../train/trainer.js";
-import { decodeSafetensors, encodeSafetensors, type SafeTensor } from "./safetensors.js";
+import { decodeSafetensors, encodeSafetensors } from "./safetensors.js";
 
 type Tensors = Readonly<Record<string, NamedTensor>>;
 
@@ -35,7 +35,7 @@ export function checkpointFiles(checkpoint: Checkpoint): Record<string, Uint8Arr
     const needed = part === "parameters" || part === "optimizer" || part === "best";
     if (tensors && (needed || Object.keys(tensors).length > 0)) files[fileOf[part]] = encodeTensors(tensors);
   }
-  files[PROGRESS] = `${JSON.stringify(checkpoint.progress, null, 2)}\n`;
+  files[PROGRESS] = `${JSON.stringify(checkpoint.progress, spelled, 2)}\n`;
   return files;
 }
 
@@ -77,13 +77,11 @@ export function readWeights(files: ReadonlyMap<string, Uint8Array>, source: stri
  * @throws UserError where a shape does not fit its numbers
  */
 export function encodeTensors(tensors: Tensors): Uint8Array<ArrayBuffer> {
-  return encodeSafetensors(new Map(Object.entries(tensors).map(([name, tensor]) => [name, stored(tensor)])));
+  const floats = (data: ArrayLike<number>) => (data instanceof Float32Array ? data : Float64Array.from(data));
+  return encodeSafetensors(
+    new Map(Object.entries(tensors).map(([name, { shape, data }]) => [name, { shape, data: floats(data) }])),
+  );
 }
-
-const stored = ({ shape, data }: NamedTensor): SafeTensor =>
-  data instanceof Float32Array
-    ? { dtype: "F32", shape: [...shape], data }
-    : { dtype: "F64", shape: [...shape], data: data instanceof Float64Array ? data : Float64Array.from(data) };
 
 /** The tensors of a safetensors file that holds numbers. @throws UserError that names the file and what is wrong with it */
 export function decodeTensors(bytes: Uint8Array, source: string): Record<string, NamedTensor> {
@@ -127,6 +125,11 @@ function checkSlots(optimizer: Tensors, parameters: Tensors, source: string): vo
   }
 }
 
+/** JSON would make null of a number that is not finite: it is written as its name, and read back. */
+const NAMED = [Number.NaN, Infinity, -Infinity];
+const spelled = (_: string, value: unknown): unknown => (NAMED.includes(value as number) ? String(value) : value);
+const unspelled = (value: unknown): unknown => NAMED.find((number) => String(number) === value) ?? value;
+
 function parseProgress(bytes: Uint8Array, source: string): Progress {
   const damaged = (what: string): UserError => new UserError(`${source} is damaged: ${what}.`);
   let value: unknown;
@@ -136,13 +139,15 @@ function parseProgress(bytes: Uint8Array, source: string): Progress {
     throw damaged("it is not valid JSON");
   }
   if (typeof value !== "object" || value === null) throw damaged("it is no JSON object");
-  const { step, epoch, index, seed, metrics, bestLoss, sinceBest } = value as Record<string, unknown>;
+  const { step, epoch, index, seed, sinceBest, ...losses } = value as Record<string, unknown>;
+  const metrics = Array.isArray(losses.metrics) ? losses.metrics.map(unspelled) : undefined;
+  const bestLoss = unspelled(losses.bestLoss);
   for (const [name, count] of Object.entries({ step, epoch, index, sinceBest }))
     if (!Number.isSafeInteger(count) || (count as number) < 0) throw damaged(`its "${name}" is no whole number`);
-  if (!isFiniteNumber(seed)) throw damaged('its "seed" is no number');
-  if (bestLoss !== null && !isFiniteNumber(bestLoss)) throw damaged('its "bestLoss" is no number');
-  if (!Array.isArray(metrics) || !metrics.every(isFiniteNumber)) throw damaged('its "metrics" are no list of numbers');
+  if (!Number.isFinite(seed)) throw damaged('its "seed" is no number');
+  if (bestLoss !== null && !isNumber(bestLoss)) throw damaged('its "bestLoss" is no number');
+  if (!metrics?.every(isNumber)) throw damaged('its "metrics" are no list of numbers');
   return { step, epoch, index, seed, metrics, bestLoss, sinceBest } as Progress;
 }
 
-const isFiniteNumber = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);
+const isNumber = (value: unknown): boolean => typeof value === "number";

@@ -7,7 +7,7 @@ export async function readSafetensors(path: string): Promise<Safetensors> {
   return decodeSafetensors(await readBytes(path), path);
 }
 
-/** Writes a safetensors file, whole or not at all; see `encodeSafetensors` and `writeFileAtomic`. */
+/** Writes a safetensors file, such as `await trainer.parameters()`, whole or not at all; see `encodeSafetensors` and `writeFileAtomic`. */
 export async function writeSafetensors(path: string, ...contents: Parameters<typeof encodeSafetensors>): Promise<void> {
   await writeFileAtomic(path, encodeSafetensors(...contents));
 }

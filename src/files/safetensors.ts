@@ -35,6 +35,18 @@ export type SafeTensor = {
   [D in Dtype]: { readonly dtype: D; readonly shape: readonly number[]; readonly data: Arrays[D] };
 }[Dtype];
 
+/**
+ * What can be written: a `SafeTensor`, or numbers with their shape, as `trainer.parameters()` gives them. Without a dtype it is that
+ * of the array (Float32Array: F32, Int32Array: I32, Uint8Array: U8 …), F64 for a plain list.
+ */
+export type Storable =
+  | SafeTensor
+  | {
+      readonly dtype?: undefined;
+      readonly shape: readonly number[];
+      readonly data: ArrayLike<number> | BigInt64Array | BigUint64Array;
+    };
+
 /** What a safetensors file holds. `metadata` has no prototype, so that no name in it can mean anything else. */
 export type Safetensors = { tensors: Map<string, SafeTensor>; metadata: Record<string, string> };
 
@@ -195,16 +207,17 @@ function readMetadata(metadata: unknown, bad: Bad): Record<string, string> {
  * The header keeps the given order; in the data wider elements come first, so that each tensor is aligned.
  * F16 and BF16 are rounded to nearest, ties to even.
  *
- * @param tensors by name, as an object or a Map.
+ * @param tensors by name, as an object or a Map: `await trainer.parameters()`, or what `decodeSafetensors` gave.
  * @param metadata strings to keep beside them.
  * @throws UserError where a name, dtype, shape and data do not fit together.
  */
 export function encodeSafetensors(
-  tensors: Readonly<Record<string, SafeTensor>> | ReadonlyMap<string, SafeTensor>,
+  tensors: Readonly<Record<string, Storable>> | ReadonlyMap<string, Storable>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
   requireLittleEndian();
-  const named = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
+  const given: [string, Storable][] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
+  const named = given.map(([name, tensor]) => [name, withDtype(tensor)] as const);
   for (const [name, tensor] of named) checkTensor(name, tensor);
   const begins = new Map<string, number>();
   let dataBytes = 0;
@@ -218,6 +231,15 @@ export function encodeSafetensors(
   file.set(header, 8);
   for (const [name, tensor] of named) file.set(storedBytes(tensor), 8 + header.length + begins.get(name)!);
   return file;
+}
+
+function withDtype(tensor: Storable): SafeTensor {
+  if (tensor.dtype !== undefined) return tensor;
+  const { shape, data } = tensor;
+  const dtype = DTYPES.find((dtype) => data instanceof held(dtype));
+  // What is no list at all is left to be refused.
+  if (dtype || data?.length === undefined) return { dtype: dtype ?? "F64", shape, data } as SafeTensor;
+  return { dtype: "F64", shape, data: Float64Array.from(data as ArrayLike<number>) };
 }
 
 /** The JSON text as bytes, padded with spaces so that the data after the 8 bytes of length starts at a multiple of 8. */

@@ -18,22 +18,25 @@ export interface Partition {
   readonly after: ReadonlySet<Tensor>;
 }
 
-/** Body tensors that change with time, in topological order. */
-export function varyingTensors(placeholders: ReadonlySet<Tensor>, results: readonly Tensor[]): Tensor[] {
-  const known = new Map<Tensor, boolean>();
-  const visit = (node: Tensor): boolean => {
-    let varies = known.get(node);
-    if (varies !== undefined) return varies;
-    varies = placeholders.has(node);
-    for (const input of node.inputs) if (visit(input)) varies = true;
-    known.set(node, varies);
-    return varies;
-  };
-  results.forEach(visit);
-  return [...known]
-    .filter(([, varies]) => varies)
-    .map(([node]) => node)
-    .sort((a, b) => a.id - b.id);
+/**
+ * What changes with `placeholders` of all that `results` need, in topological order: the tensors of a loop's body that change with
+ * time, those that a gradient goes through. The inputs of `leaves` are not followed. Graphs may be deeper than the stack.
+ */
+export function varyingTensors(
+  placeholders: ReadonlySet<Tensor>,
+  results: readonly Tensor[],
+  leaves?: ReadonlySet<Tensor>,
+): Tensor[] {
+  // A tensor is made after its inputs: what is older than all placeholders depends on none.
+  let first = Infinity;
+  for (const { id } of placeholders) first = Math.min(first, id);
+  const inputsOf = (node: Tensor): readonly Tensor[] => (leaves?.has(node) || node.id < first ? [] : node.inputs);
+  const needed = new Set(results);
+  for (const node of needed) for (const input of inputsOf(node)) needed.add(input);
+  const varying = new Set<Tensor>();
+  for (const node of [...needed].sort((a, b) => a.id - b.id))
+    if (placeholders.has(node) || inputsOf(node).some((input) => varying.has(input))) varying.add(node);
+  return [...varying];
 }
 
 export interface PartitionOptions {

@@ -5,6 +5,7 @@
 
 import { concat, sumTo } from "./ops/matrix.js";
 import { opTable } from "./ops/table.js";
+import { varyingTensors } from "./partition.js";
 import { columnsOf, withColumns } from "./shape.js";
 import { constant, type Tensor } from "./tensor.js";
 
@@ -25,17 +26,14 @@ export interface SweepOptions {
 }
 
 /** The gradient of Σ seeds with respect to each tensor of `wrt`; undefined for one that has no influence. */
-export function sweep({
-  seeds,
-  wrt,
-  leaves = new Set(),
-  value = (tensor) => tensor,
-}: SweepOptions): (Tensor | undefined)[] {
-  const order = influenced(
-    seeds.map(([tensor]) => tensor),
+export function sweep({ seeds, wrt, leaves, value = (tensor) => tensor }: SweepOptions): (Tensor | undefined)[] {
+  /** On a path from `wrt` to the seeds, with loops standing before their outputs. */
+  const ordered = varyingTensors(
     new Set(wrt),
+    seeds.map(([tensor]) => tensor),
     leaves,
   );
+  const order = new Set(ordered);
   const contributions = new Map<Tensor, Contribution>();
   const contributionOf = (tensor: Tensor): Contribution => {
     const found = contributions.get(tensor) ?? { whole: undefined, columns: [] };
@@ -48,9 +46,9 @@ export function sweep({
   };
   for (const [tensor, dy] of seeds) if (order.has(tensor)) contribute(tensor, dy);
 
-  const ordered = [...order].sort((a, b) => b.id - a.id);
-  const isNew = (tensor: Tensor): boolean => tensor.id > (ordered[0]?.id ?? 0);
-  for (const node of ordered) {
+  const last = ordered.at(-1)?.id ?? 0;
+  const isNew = (tensor: Tensor): boolean => tensor.id > last;
+  for (const node of ordered.reverse()) {
     if (node.op === "loop") backThroughLoop(node, order, contributions, contribute);
     const contribution = contributions.get(node);
     if (!contribution || node.op === "loopOutput") continue; // a loop's outputs are gathered by the loop, which comes later
@@ -58,30 +56,12 @@ export function sweep({
     contribution.whole = dy;
     contribution.columns.length = 0;
     if (dy && node.name && dy.op !== "constant" && isNew(dy)) dy.name ??= `d${node.name}`;
-    if (dy && !leaves.has(node)) backThroughOp(node, dy, order, value, contribute, contributionOf);
+    if (dy && !leaves?.has(node)) backThroughOp(node, dy, order, value, contribute, contributionOf);
   }
   return wrt.map((tensor) => {
     const contribution = contributions.get(tensor);
     return contribution && together(tensor, contribution);
   });
-}
-
-/** The tensors on a path from `wrt` to `outputs`, with loops standing before their outputs. */
-function influenced(outputs: readonly Tensor[], wrt: ReadonlySet<Tensor>, leaves: ReadonlySet<Tensor>): Set<Tensor> {
-  const known = new Map<Tensor, boolean>();
-  const order = new Set<Tensor>();
-  const visit = (node: Tensor): boolean => {
-    const before = known.get(node);
-    if (before !== undefined) return before;
-    known.set(node, false);
-    let found = wrt.has(node);
-    if (!leaves.has(node)) for (const input of node.inputs) if (visit(input)) found = true;
-    known.set(node, found);
-    if (found) order.add(node);
-    return found;
-  };
-  for (const output of outputs) visit(output);
-  return order;
 }
 
 function backThroughOp(

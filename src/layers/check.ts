@@ -1,6 +1,6 @@
 /** What layers ask of their options and inputs. Messages begin with the layer's kind; `sequential` adds its place. */
 import { UserError } from "../errors.js";
-import { sameShape, showShape, withColumns } from "../graph/shape.js";
+import { type Shape, sameShape, showShape, withColumns } from "../graph/shape.js";
 import type { Tensor } from "../graph/tensor.js";
 
 /** A number above 0. */
@@ -20,13 +20,47 @@ export function checkRows(kind: string, input: Tensor): Tensor {
   return input;
 }
 
-/** Whole numbers, one a row: [.., 1]. */
-export function checkIndices(kind: string, input: Tensor): Tensor {
+/** What an input's indices are below, and the kind of the layer that takes them. */
+const limits = new WeakMap<Tensor, { readonly kind: string; readonly size: number }>();
+
+/** Whole numbers 0 … size−1, one a row: [.., 1]. */
+export function checkIndices(kind: string, size: number, input: Tensor): Tensor {
   if (input.type !== "index" || input.shape.length < 2 || input.shape.at(-1) !== 1)
     throw new UserError(
       `${kind}: wants indices [N, 1] or [T, N, 1], one a row, not ${input.type === "index" ? "indices" : "numbers"} ${showShape(input.shape)}`,
     );
+  if (size < (limits.get(input)?.size ?? Infinity)) limits.set(input, { kind, size });
   return input;
+}
+
+/** Refuses numbers that are none of an input's indices, where layers have said which there are. */
+export function checkInput(input: Tensor, numbers: ArrayLike<number>, mask?: ArrayLike<number>): void {
+  const { kind, size = 0 } = limits.get(input) ?? {};
+  const at = size > 0 ? firstOutside(size, numbers, mask) : -1;
+  if (at >= 0)
+    throw new UserError(
+      `${kind}: the index at ${placeIn(input.shape, at)} is ${numbers[at]}, but there are ${size}, 0 to ${size - 1}`,
+    );
+}
+
+/** Where the first number is that is not one of 0 … count−1, nor `allowed`, nor left out by the mask; −1 where there is none. */
+export function firstOutside(
+  count: number,
+  numbers: ArrayLike<number>,
+  mask?: ArrayLike<number>,
+  allowed?: number,
+): number {
+  for (let i = 0; i < numbers.length; i++) {
+    const x = numbers[i]!;
+    if (!(x >= 0 && x < count) && x !== allowed && mask?.[i] !== 0) return i;
+  }
+  return -1;
+}
+
+/** "step 4, row 1 of the batch": row number `at` of a batch [T, N, ·] or [N, ·]. */
+export function placeIn(shape: Shape, at: number): string {
+  const rows = shape[shape.length - 2]!;
+  return `${shape.length > 2 ? `step ${Math.floor(at / rows)}, ` : ""}row ${at % rows} of the batch`;
 }
 
 /** The mask where it speaks of the rows of `input` [T, N, D]; undefined where time is gone already, or all rows are full. */

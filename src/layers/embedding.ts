@@ -12,8 +12,9 @@ export interface EmbeddingOptions {
 }
 
 /**
- * y = weight[index]: input indices [N, 1] or [T, N, 1], output [N, D] or [T, N, D] with V = `size` and D = `features`. An index
- * outside 0 … V−1 gives a row of zeros and learns nothing. Parameter, under PyTorch's name: weight [V, D].
+ * y = weight[index]: input indices [N, 1] or [T, N, 1], output [N, D] or [T, N, D] with V = `size` and D = `features`. Where the
+ * model's input is an index outside 0 … V−1, training, validation and a predictor refuse it, unless the mask leaves it out; elsewhere
+ * it gives a row of zeros and learns nothing. Parameter, under PyTorch's name: weight [V, D].
  * @throws UserError where the sizes are no whole numbers of at least 1, or the input holds no indices
  */
 export function embedding(size: number, features: number, { initializer = normal(1) }: EmbeddingOptions = {}): Layer {
@@ -22,16 +23,16 @@ export function embedding(size: number, features: number, { initializer = normal
   return {
     kind: "embedding",
     apply: (input, context) =>
-      gather(context.parameter("weight", [size, features], initializer), checkIndices("embedding", input)),
+      gather(context.parameter("weight", [size, features], initializer), checkIndices("embedding", size, input)),
   };
 }
 
 /**
  * Each index as a row of zeros with a one at its place: input indices [N, 1] or [T, N, 1], output [N, V] or [T, N, V] with V =
- * `classes`. An index outside 0 … V−1 gives zeros alone. No parameters.
+ * `classes`. An index outside 0 … V−1 is refused as by `embedding`; elsewhere it gives zeros alone. No parameters.
  * @throws UserError where `classes` is no whole number of at least 1, or the input holds no indices
  */
 export function oneHotEncoding(classes: number): Layer {
   checkCount("oneHotEncoding: the number of classes", classes);
-  return { kind: "oneHotEncoding", apply: (input) => oneHot(checkIndices("oneHotEncoding", input), classes) };
+  return { kind: "oneHotEncoding", apply: (input) => oneHot(checkIndices("oneHotEncoding", classes, input), classes) };
 }

@@ -5,7 +5,7 @@ import { sizeOf } from "../graph/shape.js";
 import type { ElementType, Variable } from "../graph/variable.js";
 import type { ProgramOptions } from "../program/lower.js";
 import type { BatchSource } from "./data.js";
-import { type CheckTargets, checkTargets, type Loss } from "./loss.js";
+import { type CheckBatch, checkTargets, type Loss } from "./loss.js";
 import type { TrainingStep } from "./programs.js";
 
 /** How a batch ended: with its loss, or refused by a program that met a number that is not finite. `start`: its first step in the window. */
@@ -49,10 +49,10 @@ export function fillHost(
   { inputs, targets, mask, flags }: Host,
   source: BatchSource,
   index: number,
-  check: CheckTargets,
+  check: CheckBatch,
 ): void {
   const reset = source.fill(index, inputs, targets, mask);
-  check(targets, mask);
+  check(inputs, targets, mask);
   if (typeof reset === "boolean") flags.fill(reset ? 1 : 0);
   else flags.set(reset);
 }

@@ -3,6 +3,7 @@ import { select } from "../graph/language.js";
 import { type Shape, sameShape, showShape } from "../graph/shape.js";
 import type { Tensor } from "../graph/tensor.js";
 import type { ElementType } from "../graph/variable.js";
+import { checkInput } from "../layers/check.js";
 
 interface Kind {
   readonly shape: Shape;
@@ -48,11 +49,17 @@ export function lossOf(loss: Loss, ...of: Parameters<Loss["apply"]>): Tensor {
   return value;
 }
 
-/** Refuses targets of a batch that the loss does not take. */
-export type CheckTargets = (targets: ArrayLike<number>, mask: ArrayLike<number> | undefined) => void;
+/** Refuses numbers of a batch that the model's layers or the loss do not take. */
+export type CheckBatch = (
+  inputs: ArrayLike<number>,
+  targets: ArrayLike<number>,
+  mask: ArrayLike<number> | undefined,
+) => void;
 
 /** Where there is one prediction for a window, its mask says nothing of the targets. */
 export const checkOf =
-  ({ check }: Loss, prediction: Shape): CheckTargets =>
-  (targets, mask) =>
+  ({ check }: Loss, input: Tensor, prediction: Shape): CheckBatch =>
+  (inputs, targets, mask) => {
+    checkInput(input, inputs, mask);
     check?.(prediction, targets, prediction.length > 2 ? mask : undefined);
+  };

@@ -36,6 +36,7 @@ import {
 } from "../graph/language.js";
 import { columnsOf, rowsOf, type Shape, sameShape, showShape, sizeOf, withColumns } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
+import { firstOutside, placeIn } from "../layers/check.js";
 import { checkTargets, type Loss, orOne } from "./loss.js";
 
 type Target = ReturnType<Loss["target"]>;
@@ -218,15 +219,11 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
     },
     check(prediction, targets, mask) {
       const classes = columnsOf(prediction);
-      const rows = prediction[prediction.length - 2]!;
-      for (let i = 0; i < targets.length; i++) {
-        const y = targets[i]!;
-        if ((y >= 0 && y < classes) || y === ignoreIndex || mask?.[i] === 0) continue;
-        const step = prediction.length > 2 ? `step ${Math.floor(i / rows)}, ` : "";
+      const at = firstOutside(classes, targets, mask, ignoreIndex);
+      if (at >= 0)
         throw new UserError(
-          `${name}: the target at ${step}row ${i % rows} of the batch is ${y}, but the predictions have ${classes} classes, 0 to ${classes - 1}; what is not to count is named by ignoreIndex`,
+          `${name}: the target at ${placeIn(prediction, at)} is ${targets[at]}, but the predictions have ${classes} classes, 0 to ${classes - 1}; what is not to count is named by ignoreIndex`,
         );
-      }
     },
     apply(z, y, mask) {
       checkTarget(name, z, y, target(z.shape), mask);

@@ -1,5 +1,5 @@
 /** The program of a prediction. */
-import { current } from "../graph/language.js";
+import { current, type Tensor } from "../graph/language.js";
 import { batchVariable, type Variable } from "../graph/variable.js";
 import type { ProgramOptions } from "../program/lower.js";
 import type { Network } from "./network.js";
@@ -7,6 +7,8 @@ import { carriedIn, carriedOn, rowsOfBatch, type Shapes } from "./programs.js";
 import type { TrainerVariables } from "./update.js";
 
 export interface PredictionStep {
+  /** What the model was traced on. */
+  readonly x: Tensor;
   readonly input: Variable;
   readonly mask: Variable | undefined;
   readonly reset: Variable;
@@ -22,7 +24,8 @@ export function predictionStep(network: Network, variables: TrainerVariables, sh
   const mask = shapes.masked ? batchVariable("mask", [shapes.inputShape[0]!, rows, 1]) : undefined;
   const reset = batchVariable("reset", [rows, 1]);
   const states = new Map<string, Variable>();
-  const trace = network.trace(current(input), {
+  const x = current(input);
+  const trace = network.trace(x, {
     training: false,
     seed: current(variables.seed),
     mask: mask && current(mask),
@@ -31,6 +34,7 @@ export function predictionStep(network: Network, variables: TrainerVariables, sh
   const output = batchVariable("output", trace.output.shape);
   const commit = shapes.carries ? carriedOn(states, trace.finals) : [];
   return {
+    x,
     input,
     mask,
     reset,

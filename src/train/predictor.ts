@@ -4,6 +4,7 @@ import { UserError } from "../errors.js";
 import { kept } from "../graph/maps.js";
 import { checkTensor, type NamedTensor, type Shape, showShape, sizeOf } from "../graph/shape.js";
 import type { ElementType } from "../graph/variable.js";
+import { checkInput } from "../layers/check.js";
 import { hoist } from "../program/hoist.js";
 import { lower, type ProgramOptions } from "../program/lower.js";
 import { canDraw, createDrawings, type Drawings, type From, MOST_DRAWS, type SamplingOptions } from "./drawing.js";
@@ -119,6 +120,7 @@ export async function createPredictorOn(
       for (let i = 0; i < mask.length; i++) mask[i] = Math.floor(i / rows) < lengths[i % rows]! ? 1 : 0;
       session.write(step.mask!, mask);
     }
+    checkInput(step.x, inputs, mask);
     session.write(step.input, inputs);
     if (resets) writeReset();
   };

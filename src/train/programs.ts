@@ -7,7 +7,7 @@ import { gradients } from "../graph/sweep.js";
 import type { Tensor } from "../graph/tensor.js";
 import { batchVariable, type ElementType, type Variable } from "../graph/variable.js";
 import type { Assignment, ProgramOptions } from "../program/lower.js";
-import { type CheckTargets, checkOf, type Loss, lossOf, orOne } from "./loss.js";
+import { type CheckBatch, checkOf, type Loss, lossOf, orOne } from "./loss.js";
 import type { Network, Trace } from "./network.js";
 import { type TrainerVariables, type UpdateOptions, updateWith } from "./update.js";
 
@@ -20,7 +20,7 @@ export interface Feed {
   readonly reset: Variable;
   /** Carried states by name. */
   readonly states: ReadonlyMap<string, Variable>;
-  readonly check: CheckTargets;
+  readonly check: CheckBatch;
 }
 
 export interface Shapes {
@@ -83,6 +83,7 @@ function forward({ network, loss, variables, shapes, training, window, states }:
   let from: ReadonlyMap<string, Tensor> | undefined;
   let target: Variable | undefined;
   let prediction: Shape = [];
+  let x!: Tensor;
   const means: PartOfMean[] = [];
   let finals: ReadonlyMap<string, Tensor> = new Map();
   let updates: Trace["updates"] = [];
@@ -91,7 +92,8 @@ function forward({ network, loss, variables, shapes, training, window, states }:
     const before = from;
     const whole = pieces.length === 1;
     const part = (tensor: Tensor): Tensor => (whole ? tensor : sliceRows(tensor, piece.start, piece.size));
-    const trace = network.trace(part(current(input)), {
+    x = part(current(input));
+    const trace = network.trace(x, {
       training,
       seed: current(variables.seed),
       mask: mask && part(current(mask)),
@@ -118,7 +120,7 @@ function forward({ network, loss, variables, shapes, training, window, states }:
     });
   }
   return {
-    feed: { input, target: target!, mask, reset, states, check: checkOf(loss, prediction) },
+    feed: { input, target: target!, mask, reset, states, check: checkOf(loss, x, prediction) },
     loss: meanOf(means),
     carried: carries ? carriedOn(states, finals) : [],
     updates,

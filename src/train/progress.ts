@@ -27,7 +27,7 @@ export interface Checkpoint {
   readonly statistics: Readonly<Record<string, NamedTensor>>;
   readonly states: Readonly<Record<string, NamedTensor>>;
   readonly best?: Readonly<Record<string, NamedTensor>>;
-  /** JSON. */
+  /** JSON, but for validation losses that are not finite; of those that are null in it `restore` makes NaN again. */
   readonly progress: Progress;
 }
 

@@ -17,7 +17,7 @@ import { sweep } from "../graph/sweep.js";
 import { batchVariable, type Variable, variable } from "../graph/variable.js";
 import type { Assignment, ProgramOptions } from "../program/lower.js";
 import { checkCausal } from "./causal.js";
-import { type CheckTargets, checkOf, type Loss, lossOf } from "./loss.js";
+import { type CheckBatch, checkOf, type Loss, lossOf } from "./loss.js";
 import type { Network } from "./network.js";
 import type { Shapes } from "./programs.js";
 import { keptFor, type TrainerVariables, type UpdateOptions, updateWith } from "./update.js";
@@ -78,12 +78,14 @@ export interface SegmentProgram {
   readonly targetShape: Shape;
   /** Whether there is one prediction for the window, from its end, and not one for each step. */
   readonly atEnd: boolean;
-  readonly check: CheckTargets;
+  readonly check: CheckBatch;
   /** Whether what the segment counts in the mean is known only when it has run. */
   readonly weighted: boolean;
 }
 
 interface Traced {
+  /** What the model was traced on. */
+  readonly x: Tensor;
   readonly input: Variable;
   readonly mask: Variable | undefined;
   readonly prediction: Tensor;
@@ -117,7 +119,7 @@ function traced({ network, variables, segment, shapes, training, size }: Segment
     throw new UserError(
       `bptt.recompute: the model keeps statistics of whole windows (${updates[0]!.variable.name}), which segments do not see`,
     );
-  return { input, mask, prediction: output, finals, starts, atEnd: kind === "end" };
+  return { x, input, mask, prediction: output, finals, starts, atEnd: kind === "end" };
 }
 
 const program = (traced: Traced, options: SegmentOptions, what: ProgramOptions, part?: Part): SegmentProgram => {
@@ -130,7 +132,7 @@ const program = (traced: Traced, options: SegmentOptions, what: ProgramOptions, 
     target: part?.target,
     targetShape: traced.atEnd ? shape : [(shape[0]! / options.size) * steps, ...shape.slice(1)],
     atEnd: traced.atEnd,
-    check: checkOf(options.loss, traced.prediction.shape),
+    check: checkOf(options.loss, traced.x, traced.prediction.shape),
     weighted: part?.weight !== undefined,
   };
 };

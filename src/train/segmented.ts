@@ -7,7 +7,7 @@ import type { Variable } from "../graph/variable.js";
 import type { ProgramOptions } from "../program/lower.js";
 import { type BatchProgram, checkData, fillHost, hostFor, type Outcome, readNumber, writeNumber } from "./batches.js";
 import type { BatchSource } from "./data.js";
-import type { CheckTargets } from "./loss.js";
+import type { CheckBatch } from "./loss.js";
 import type { Window } from "./programs.js";
 import {
   backwardSegment,
@@ -40,7 +40,7 @@ async function createRunner(session: Session, source: BatchSource, segments: rea
   const [steps, rows] = [inputShape[0]!, inputShape[1]!];
   const variables = createSegmentVariables(rows);
   const host = hostFor(session, source);
-  let check: CheckTargets = () => {};
+  let check: CheckBatch = () => {};
   const counted = segments.reduce((sum, { size, counts }) => sum + (counts ? size : 0), 0);
   const compiled = new Map<string, Compiled>();
   const stillFlags = new Float64Array(rows);

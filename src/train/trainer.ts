@@ -83,7 +83,7 @@ export interface TrainerOptions {
 }
 
 export interface FitOptions {
-  /** Stop when this many updates have been made in all. */
+  /** Stop when this many updates have been made in all; where they have been already, there is nothing to do. */
   readonly steps?: number;
   /** Stop when the data has been gone through this many times in all. */
   readonly epochs?: number;
@@ -107,7 +107,13 @@ export interface Trainer {
   /** The most threads that share a batch. */
   readonly threads: number;
   readonly progress: Progress;
-  /** Trains; gives a report for every update, or every `reportEvery` of them. Leaving the loop stops after the current step, and a later call goes on from there. */
+  /**
+   * Trains; gives a report for every update, or every `reportEvery` of them. Leaving the loop stops after the current step, and a
+   * later call goes on from there: in the middle of the epoch where the data have the same sizes as before (also when they are
+   * made anew), else with an epoch of its own and without the validations so far. Other data of the same sizes are taken for the
+   * same: for them make a new trainer, with `weights: await trainer.parameters()`.
+   * @throws UserError on options out of range, and on data that do not fit the model or the loss
+   */
   fit(data: TrainingData, options: FitOptions): AsyncGenerator<Report, void, void>;
   /** Mean loss over the data's validation part (or its training part where it has none), without dropout. */
   evaluate(data: TrainingData): Promise<number>;
@@ -161,6 +167,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   let pending = new Map<string, NamedTensor>();
   let progress: Progress = { step: 0, epoch: 0, index: 0, seed, metrics: [], bestLoss: null, sinceBest: 0 };
   let best: Record<string, NamedTensor> | undefined;
+  /** The sizes of the data that `progress` was made on; undefined where they are not known: at first, and for a checkpoint. */
+  let fitted: string | undefined;
   /** Counts changes of parameters and statistics. */
   let revision = 0;
 
@@ -226,13 +234,27 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       restoreBest = patience < Infinity,
       reportEvery = 1,
     } = fitOptions;
-    checkCount("reportEvery", reportEvery);
+    for (const [name, value] of Object.entries({ steps, epochs, patience }))
+      if (value !== Infinity) checkCount(name, value, 0);
+    for (const [name, value] of Object.entries({ reportEvery, validateEvery }))
+      if (value !== undefined) checkCount(name, value);
     if (steps === Infinity && epochs === Infinity)
       throw new UserError("fit wants to know when to stop: give `steps` or `epochs`");
     const source = data.train(forTraining);
     const validation = data.validation?.(forValidation);
     if (source.length < accumulate)
       throw new UserError(`an update takes ${accumulate} batches, but the data gives only ${source.length}`);
+    const sizes = JSON.stringify([source.inputShape, source.targetShape, source.length, validation?.length]);
+    const another = fitted !== undefined && fitted !== sizes;
+    fitted = sizes;
+    if (another) {
+      // What is best on one data set is nothing to another.
+      progress = { ...progress, metrics: [], bestLoss: null };
+      best = undefined;
+    }
+    if (another || progress.index + accumulate > source.length) progress = { ...progress, index: 0 };
+    // Who goes on after patience ran out waits anew.
+    if (another || progress.sinceBest >= patience) progress = { ...progress, sinceBest: 0 };
     const startEpoch = (): void => source.start?.(createRng(`${seed}: epoch ${progress.epoch}`));
     startEpoch();
     const elements = sizeOf(source.inputShape.slice(0, -1)) * accumulate;
@@ -293,6 +315,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       const validationLoss = await evaluateOn(validation);
       const better = validationLoss < (progress.bestLoss ?? Infinity);
       if (better && restoreBest) best = await readAll(network.parameters);
+      else if (better && regular) best = undefined;
       // A validation only because the run ends leaves no trace: going on later is as if it had never stopped.
       if (regular)
         progress = {
@@ -302,7 +325,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
           sinceBest: better ? 0 : progress.sinceBest + 1,
         };
       yield { ...report, validationLoss };
-      if (progress.sinceBest >= patience) break;
+      if (progress.sinceBest >= Math.max(1, patience)) break;
     }
     if (restoreBest && best) load(best);
   }
@@ -398,7 +421,9 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       pending = new Map(Object.entries(checkpoint.states));
       restorePending();
       best = checkpoint.best;
-      progress = checkpoint.progress;
+      fitted = undefined;
+      // JSON knows no number that is not finite.
+      progress = { ...checkpoint.progress, metrics: checkpoint.progress.metrics.map((loss) => loss ?? Number.NaN) };
     },
     memory: () => session.memory(),
     dispose: () => session.dispose(),

@@ -233,6 +233,42 @@ describe.each(cases)("%s", (_name, build) => {
   });
 });
 
+it.each([0, 0.2])(
+  "crossEntropy: a class of weight 0 adds nothing, be it impossible; smoothing %d",
+  async (smoothing) => {
+    const [x, y, w, dy] = [
+      variable("x", [4, 5]),
+      variable("y", [4, 1], "index"),
+      variable("w", [5]),
+      variable("dy", [4, 1]),
+    ];
+    const impossible = Number.NEGATIVE_INFINITY;
+    const feeds: [Variable, ArrayLike<number>][] = [
+      // A target of weight 0, the same that is possible, another class that is not, and a target that is not though it counts.
+      [x, [impossible, 1, 2, 0, 1, 0, 1, 2, 0, 1, impossible, 1, 2, 0, 1, 0, 1, impossible, 0, 1]],
+      [y, [0, 0, 1, 2]],
+      [w, [0, 1, 2, 1, 1]],
+      [dy, [1, 0.5, 2, 1]],
+    ];
+    const logits = language.current(x);
+    const loss = language.crossEntropyRows(logits, language.current(y), { smoothing, weights: language.current(w) });
+    const [dx] = gradients(language.sumAll(loss.mul(language.current(dy))), [logits]);
+    const outputs = { loss, dx: dx! };
+    const expected = await evaluate(reference(), outputs, feeds);
+    if (smoothing === 0) expect(Array.from(expected.loss).slice(0, 2)).toEqual([0, 0]);
+    expect(Array.from(expected.loss, Number.isFinite)).toEqual([true, true, true, false]);
+    expect(expected.loss[3]).toBe(Infinity);
+    expect(Array.from(expected.dx)).not.toContain(Number.NaN);
+    for (const backend of backends) {
+      const found = await evaluate(backend, outputs, feeds);
+      for (const name of ["loss", "dx"] as const)
+        Array.from(expected[name]).forEach((value, i) => {
+          expect(found[name][i], `${name}[${i}] on ${backend.name}`).toBeCloseTo(value, 5);
+        });
+    }
+  },
+);
+
 const loops: readonly (readonly [string, (x: Tensor, given: Numbers) => Tensor])[] = [
   [
     "a product with weights",

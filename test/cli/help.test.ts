@@ -65,6 +65,14 @@ test("wrong usage is exit code 2, and names the option and what was given", asyn
       ["series", "train", "x.csv", "-c", "y", "--report-every", "often"],
       "'--report-every <n>' argument 'often' is invalid. It must be a whole number of at least 1.",
     ],
+    [
+      ["text", "train", "x.txt", "--hidden", "2", "--layers", "100000"],
+      "'--layers <n>' argument '100000' is invalid. It must be a whole number from 1 to 1000.",
+    ],
+    [
+      ["series", "backtest", "x.csv", "-c", "y", "--layers", "0"],
+      "'--layers <n>' argument '0' is invalid. It must be a whole number from 1 to 1000.",
+    ],
     [["text", "train"], "missing required argument 'FILE'"],
     [
       ["text", "sample", "x", "--top-p", "0"],

@@ -100,6 +100,12 @@ test("k steps and a resume to N are N steps straight, bit for bit, dropout and e
     stdout: "",
     stderr: "the run paused has made its 330 updates already; --steps with a larger number trains it further.\n",
   });
+  const epoch = await throughtime(["text", "train", play, "--resume", "--out", "paused", "--epochs", "1"], { cwd });
+  expect(epoch).toEqual({
+    code: 0,
+    stdout: "",
+    stderr: "the run paused has made its 330 updates already; --epochs with a larger number trains it further.\n",
+  });
 });
 
 test("without --json and a terminal: plain lines, now and then", async () => {

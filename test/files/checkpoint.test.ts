@@ -11,15 +11,18 @@ import { oneHotEncoding } from "../../src/layers/embedding.js";
 import { batchNorm } from "../../src/layers/normalization.js";
 import { recurrent } from "../../src/layers/recurrent.js";
 import { sequential } from "../../src/layers/sequential.js";
-import { crossEntropy } from "../../src/train/losses.js";
-import { adam } from "../../src/train/optimizers.js";
+import type { BatchSource, TrainingData } from "../../src/train/data.js";
+import { crossEntropy, mse } from "../../src/train/losses.js";
+import { adam, sgd } from "../../src/train/optimizers.js";
+import { plateau } from "../../src/train/schedules.js";
 import { type Checkpoint, createTrainer, type Report, type Trainer } from "../../src/train/trainer.js";
 import { temporaryFolder } from "./temporary-folder.js";
 
 const bytesOf = (files: Record<string, Uint8Array | string>): Map<string, Uint8Array> =>
   new Map(Object.entries(files).map(([name, data]) => [name, typeof data === "string" ? Buffer.from(data) : data]));
 
-const progress = { step: 7, epoch: 1, index: 3, seed: 5, metrics: [1.5, 0.1 + 0.2], bestLoss: 0.1 + 0.2, sinceBest: 0 };
+const metrics = [1.5, Number.NaN, Infinity, -Infinity, 0.1 + 0.2];
+const progress = { step: 7, epoch: 1, index: 3, seed: 5, metrics, bestLoss: 0.1 + 0.2, sinceBest: 0 };
 const odd = [0, -0, 1 / 3, Math.fround(1 / 3), 5e-324, 1e-45, Number.MAX_VALUE, -1e30];
 const made: Checkpoint = {
   parameters: {
@@ -86,6 +89,10 @@ test("what is missing or damaged is named", () => {
     'run/c/progress.json is damaged: its "seed" is no number.',
   );
   expect(refusal({ "progress.json": json({ metrics: [1, null] }) })).toMatch(/its "metrics" are no list of numbers\.$/);
+  expect(refusal({ "progress.json": json({ metrics: [1, "nan"] }) })).toMatch(
+    /its "metrics" are no list of numbers\.$/,
+  );
+  expect(refusal({ "progress.json": json({ metrics: "NaN" }) })).toMatch(/its "metrics" are no list of numbers\.$/);
   expect(refusal({ "progress.json": json({ bestLoss: "0" }) })).toMatch(/its "bestLoss" is no number\.$/);
   expect(refusal({ "states.safetensors": new Uint8Array(3) })).toMatch(
     /^run\/c\/states\.safetensors cannot be read as safetensors: /,
@@ -162,3 +169,59 @@ test.each(["wasm", "reference"] as const)(
     expect(one.parameters["head.weight"]!.data).toBeInstanceOf(backend === "wasm" ? Float32Array : Float64Array);
   },
 );
+
+/** A line through the origin; each validation of the `seen`-th and later ones has the next of these errors. */
+const errors = [2, Number.NaN, Infinity, 1, Number.NaN, Infinity, Infinity, 0.5, Number.NaN, 3, 2, 1];
+const withErrors = (seen: number): TrainingData => {
+  const source = (validates: boolean): BatchSource => ({
+    inputShape: [2, 1],
+    inputType: "float",
+    targetShape: [2, 1],
+    targetType: "float",
+    length: 3,
+    carries: false,
+    masked: false,
+    fill(index, inputs, targets) {
+      for (let i = 0; i < 2; i++) [inputs[i], targets[i]] = validates ? [0, 0] : [index + i, 3 * (index + i)];
+      if (validates && index === 0) targets[0] = errors[seen++]!;
+      return true;
+    },
+  });
+  return { train: () => source(false), validation: () => source(true) };
+};
+
+test.each([
+  ["files", (checkpoint: Checkpoint) => readCheckpoint(bytesOf(checkpointFiles(checkpoint)), "here")],
+  [
+    "the user's own JSON",
+    (checkpoint: Checkpoint) => ({ ...checkpoint, progress: JSON.parse(JSON.stringify(checkpoint.progress)) }),
+  ],
+])("validation losses that are not finite are the same for plateau after a way through %s", async (_, through) => {
+  const create = (): Promise<Trainer> =>
+    createTrainer(dense(1, { bias: false }), {
+      loss: mse(),
+      optimizer: sgd({ learningRate: 0.01 }),
+      schedule: plateau({ factor: 0.5, patience: 1 }),
+      batch: 2,
+      backend: "reference",
+    });
+  const fitted = async (on: Trainer, from: number, until: number): Promise<object[]> => {
+    const all: object[] = [];
+    for await (const { loss, learningRate, validationLoss } of on.fit(withErrors(from), {
+      steps: until,
+      validateEvery: 1,
+    }))
+      all.push({ loss, learningRate, validationLoss });
+    return all;
+  };
+  const straight = await create();
+  const expected = await fitted(straight, 0, errors.length);
+  expect(new Set(expected.map((report) => (report as Report).learningRate)).size).toBeGreaterThan(3);
+  for (const cut of [3, 6, 9]) {
+    const first = await create();
+    const before = await fitted(first, 0, cut);
+    const second = await create();
+    second.restore(through(await first.checkpoint()));
+    expect([...before, ...(await fitted(second, cut, errors.length))]).toEqual(expected);
+  }
+});

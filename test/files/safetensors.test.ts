@@ -1,5 +1,8 @@
+import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { lstm } from "../../src/cells/lstm.js";
+import { arrayBatches } from "../../src/data/arrays.js";
 import { UserError } from "../../src/errors.js";
 import {
   type Dtype,
@@ -8,7 +11,16 @@ import {
   expectFloats,
   expectTensor,
   type SafeTensor,
+  type Storable,
 } from "../../src/files/safetensors.js";
+import { readSafetensors, writeSafetensors } from "../../src/files/safetensors-node.js";
+import { dense } from "../../src/layers/dense.js";
+import { recurrent } from "../../src/layers/recurrent.js";
+import { sequential } from "../../src/layers/sequential.js";
+import { mse } from "../../src/train/losses.js";
+import { sgd } from "../../src/train/optimizers.js";
+import { createTrainer, type Trainer } from "../../src/train/trainer.js";
+import { temporaryFolder } from "./temporary-folder.js";
 
 const ARRAYS = {
   F64: Float64Array,
@@ -362,5 +374,77 @@ describe("expectTensor", () => {
     const many = new Map(Array.from({ length: 9 }, (_, i) => [`t${i}`, tensors.get("ids")!]));
     expect(refusal(() => expectTensor(many, "x"))).toContain('"t5" and 3 more');
     expect(refusal(() => expectTensor(new Map(), "x"))).toContain("it holds none");
+  });
+});
+
+describe("tensors without a dtype", () => {
+  test("have that of their array, a list of numbers F64", () => {
+    const data = {
+      F64: Float64Array.of(1 / 3, Number.NaN),
+      F32: Float32Array.of(1 / 3, -0),
+      I64: BigInt64Array.of(-1n, 2n),
+      I32: Int32Array.of(-1, 2),
+      U8: Uint8Array.of(1, 255),
+    };
+    const plain = Object.fromEntries(Object.entries(data).map(([name, data]) => [name, { shape: [2], data }]));
+    const { tensors } = decodeSafetensors(encodeSafetensors({ ...plain, list: { shape: [2, 1], data: [1 / 3, 2] } }));
+    for (const [name, array] of Object.entries(data))
+      expect(tensors.get(name)).toEqual({ dtype: name, shape: [2], data: array });
+    expect(tensors.get("list")).toEqual({ dtype: "F64", shape: [2, 1], data: Float64Array.of(1 / 3, 2) });
+    const mixed = new Map<string, Storable>([
+      ["a", { shape: [1], data: [7] }],
+      ["b", { dtype: "F16", shape: [1], data: Float32Array.of(7) }],
+    ]);
+    expect([...decodeSafetensors(encodeSafetensors(mixed)).tensors.values()].map(({ dtype }) => dtype)).toEqual([
+      "F64",
+      "F16",
+    ]);
+  });
+
+  test("are refused like others", () => {
+    expect(refusal(() => encodeSafetensors({ a: { shape: [3], data: [1, 2] } }))).toBe(
+      'tensor "a" cannot be written: its shape [3] does not fit its 2 elements.',
+    );
+    const none = { shape: [1] } as unknown as SafeTensor;
+    expect(refusal(() => encodeSafetensors({ a: none }))).toBe(
+      'tensor "a" cannot be written: its dtype F64 needs a Float64Array.',
+    );
+  });
+
+  test.each(["wasm", "reference"] as const)("are what a trainer on %s gives, and starts from", async (backend) => {
+    const create = (weights = {}): Promise<Trainer> =>
+      createTrainer(sequential({ rnn: recurrent(lstm(3)), head: dense(2) }), {
+        loss: mse(),
+        optimizer: sgd({ learningRate: 0.1 }),
+        batch: 2,
+        backend,
+        weights,
+      });
+    const data = arrayBatches({
+      inputs: Float64Array.from({ length: 20 }, (_, i) => Math.sin(i)),
+      inputShape: [5, 1],
+      targets: new Float64Array(40).fill(0.3),
+      targetShape: [5, 2],
+      shuffle: false,
+    });
+    const losses = async (trainer: Trainer, steps: number): Promise<number[]> => {
+      const all: number[] = [];
+      for await (const { loss } of trainer.fit(data, { steps })) all.push(loss);
+      return all;
+    };
+    const first = await create();
+    await losses(first, 2);
+    const path = join(await temporaryFolder(), "weights.safetensors");
+    await writeSafetensors(path, await first.parameters());
+    const { tensors } = await readSafetensors(path);
+    expect([...tensors.keys()]).toEqual([...first.network.parameters.keys()]);
+    expect(tensors.get("rnn.weight_hh_l0")).toMatchObject({
+      dtype: backend === "wasm" ? "F32" : "F64",
+      shape: [12, 3],
+    });
+    const weights = Object.fromEntries(
+      [...tensors].map(([name, { shape }]) => [name, { shape, data: expectFloats(tensors, name) }]),
+    );
+    expect(await losses(await create(weights), 2)).toEqual(await losses(first, 4));
   });
 });

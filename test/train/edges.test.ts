@@ -1,18 +1,24 @@
 /** A trainer away from its usual way: gone back to its start, asked in the middle of a step, validated on what is no number. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { reference } from "../../src/backend/reference/index.js";
 import { wasm } from "../../src/backend/wasm/index.js";
 import { lstm } from "../../src/cells/lstm.js";
 import { rnn } from "../../src/cells/rnn.js";
+import { arrayBatches } from "../../src/data/arrays.js";
+import { UserError } from "../../src/errors.js";
 import { current, sumAll, unroll, zeros } from "../../src/graph/language.js";
 import { variable } from "../../src/graph/variable.js";
-import { dense, recurrent, sequential } from "../../src/layers/index.js";
+import { dense, embedding, oneHotEncoding, recurrent, sequential } from "../../src/layers/index.js";
+import type { Layer } from "../../src/layers/layer.js";
 import { createRng } from "../../src/parameters/rng.js";
-import type { BatchSource } from "../../src/train/data.js";
+import type { BatchSource, TrainingData } from "../../src/train/data.js";
 import { nonFinite } from "../../src/train/diagnose.js";
 import { crossEntropy, mse } from "../../src/train/losses.js";
 import { adam, sgd } from "../../src/train/optimizers.js";
-import { type Bptt, createTrainer, type Trainer, type TrainerOptions } from "../../src/train/trainer.js";
+import { type Bptt, createTrainer, type Report, type Trainer, type TrainerOptions } from "../../src/train/trainer.js";
+
+/** However fast a step is, whoever wants to can come in between. */
+vi.mock("../../src/backend/turn.js", () => ({ turn: () => new Promise(setImmediate) }));
 
 /** T = 5 steps, N = 4 rows, D = 3 features, and targets of two numbers or one of three classes. */
 function source(classes = false, more: Partial<BatchSource> = {}): BatchSource {
@@ -54,6 +60,34 @@ it("goes back to a checkpoint made before its first step", async () => {
   const first = await losses(trainer, 3);
   trainer.restore(start);
   expect(await losses(trainer, 3)).toEqual(first);
+  trainer.dispose();
+});
+
+it.each([
+  [{ steps: -3 }, "steps must be a whole number of at least 0, not -3"],
+  [{ steps: Number.NaN }, "steps must be a whole number of at least 0, not NaN"],
+  [{ steps: 2, epochs: -1 }, "epochs must be a whole number of at least 0, not -1"],
+  [{ epochs: 1.5 }, "epochs must be a whole number of at least 0, not 1.5"],
+  [{ epochs: -Infinity }, "epochs must be a whole number of at least 0, not -Infinity"],
+  [{ steps: 2, patience: Number.NaN }, "patience must be a whole number of at least 0, not NaN"],
+  [{ steps: 2, validateEvery: 0 }, "validateEvery must be a whole number of at least 1, not 0"],
+  [{ steps: 2, validateEvery: 2.5 }, "validateEvery must be a whole number of at least 1, not 2.5"],
+  [{ steps: Infinity }, "fit wants to know when to stop: give `steps` or `epochs`"],
+])("does not train with %o", async (options, message) => {
+  const trainer = await trainerOf(4);
+  await expect(trainer.fit(data, options).next()).rejects.toThrow(new UserError(message));
+  expect(trainer.progress.step).toBe(0);
+  trainer.dispose();
+});
+
+it("has nothing to do, and says nothing, where all steps are made", async () => {
+  const trainer = await trainerOf(4);
+  expect(await losses(trainer, 0)).toEqual([]);
+  expect(await losses(trainer, 3)).toHaveLength(3);
+  expect(await losses(trainer, 3)).toEqual([]);
+  expect(await losses(trainer, 2)).toEqual([]);
+  expect(await trainer.fit(data, { steps: Infinity, epochs: 0 }).next()).toEqual({ done: true, value: undefined });
+  expect(trainer.progress.step).toBe(3);
   trainer.dispose();
 });
 
@@ -131,6 +165,88 @@ describe("a target that is no class", () => {
       "the target at row 2 of the batch is 7",
     );
     trainer.dispose();
+  });
+});
+
+describe("an input that is no index of the model's", () => {
+  const [steps, rows] = [6, 2];
+  /** Indices 0, 1, 2, but for one place: step 4, row 1. */
+  const indices = (wrong: number, masked: boolean): TrainingData => {
+    const train = () =>
+      source(false, {
+        inputShape: [steps, rows, 1],
+        inputType: "index",
+        targetShape: [steps, rows, 2],
+        masked,
+        fill(_, inputs, targets, mask) {
+          for (let i = 0; i < inputs.length; i++) inputs[i] = i === 4 * rows + 1 ? wrong : i % 3;
+          targets.fill(0.5);
+          if (mask) for (let i = 0; i < mask.length; i++) mask[i] = i === 4 * rows + 1 ? 0 : 1;
+          return true;
+        },
+      });
+    return { train, validation: train };
+  };
+  const withLayer = (first: Layer, bptt: Bptt = {}): Promise<Trainer> =>
+    createTrainer(sequential({ first, rnn: recurrent(lstm(3)), head: dense(2) }), {
+      loss: mse(),
+      optimizer: adam(),
+      batch: rows,
+      bptt,
+      backend: reference(),
+    });
+  const windows: Bptt[] = [{ window: steps }, { every: 4, through: steps }, { window: steps, recompute: true }];
+
+  it.each([
+    ["embedding", () => embedding(3, 2)],
+    ["oneHotEncoding", () => oneHotEncoding(3)],
+  ])("is refused by %s with its place and the indices there are", async (name, make) => {
+    for (const bptt of windows)
+      for (const wrong of [3, -1]) {
+        const trainer = await withLayer(make(), bptt);
+        const message = `${name}: the index at step 4, row 1 of the batch is ${wrong}, but there are 3, 0 to 2`;
+        await expect(trainer.fit(indices(wrong, false), { steps: 1 }).next()).rejects.toThrow(new UserError(message));
+        await expect(trainer.evaluate(indices(wrong, false))).rejects.toThrow(new UserError(message));
+        expect(trainer.progress.step).toBe(0);
+        trainer.dispose();
+      }
+  });
+
+  it("may be anything where the mask leaves it out", async () => {
+    for (const bptt of windows) {
+      const [some, other] = [await withLayer(embedding(3, 2), bptt), await withLayer(embedding(3, 2), bptt)];
+      const loss = async (trainer: Trainer, wrong: number): Promise<number> =>
+        ((await trainer.fit(indices(wrong, true), { steps: 1 }).next()).value as Report).loss;
+      expect(await loss(some, -7)).toBe(await loss(other, 2));
+      some.dispose();
+      other.dispose();
+    }
+  });
+
+  it("is refused by a predictor, and where there is no time", async () => {
+    const trainer = await withLayer(embedding(3, 2));
+    const predictor = await trainer.predictor({ inputShape: [2, 2, 1], inputType: "index", lengths: true });
+    await expect(predictor.run([0, 1, 2, 5], [2, 2])).rejects.toThrow(
+      "embedding: the index at step 1, row 1 of the batch is 5, but there are 3, 0 to 2",
+    );
+    expect(await predictor.run([0, 1, 2, 5], [2, 1])).toHaveLength(8);
+    trainer.dispose();
+    const flat = await createTrainer(sequential(oneHotEncoding(3), dense(2)), {
+      loss: mse(),
+      optimizer: adam(),
+      batch: 4,
+      backend: reference(),
+    });
+    const four = {
+      inputs: [0, 1, 4, 2],
+      inputShape: [1],
+      inputType: "index",
+      targets: [0, 0, 0, 0, 0, 0, 0, 0],
+    } as const;
+    await expect(
+      flat.fit(arrayBatches({ ...four, targetShape: [2], shuffle: false }), { steps: 1 }).next(),
+    ).rejects.toThrow("oneHotEncoding: the index at row 2 of the batch is 4, but there are 3, 0 to 2");
+    flat.dispose();
   });
 });
 

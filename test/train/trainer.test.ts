@@ -97,6 +97,53 @@ describe("fit", () => {
     expect(all.length).toBe(validations.indexOf(best) + 1 + 3);
     expect(await trainer.evaluate(textBatches(text))).toBeCloseTo(best, 12);
   });
+
+  it("begins anew on data of other sizes, and waits anew after patience ran out", async () => {
+    const line = (n: number, slope: number) => {
+      const x = Float64Array.from({ length: n }, (_, i) => i / n);
+      return { inputs: x, targets: x.map((v) => slope * v) };
+    };
+    const of = (n: number, slope: number) =>
+      arrayBatches({
+        ...line(n, slope),
+        inputShape: [1],
+        targetShape: [1],
+        validation: line(8, slope),
+        shuffle: false,
+      });
+    const trainer = await createTrainer(sequential({ head: dense(1) }), {
+      ...options({ loss: mse(), optimizer: sgd({ learningRate: 0.1 }), clip: {} }),
+      batch: 4,
+    });
+    // Stopped in the middle of an epoch of ten batches, near what fits the first line.
+    await reports(trainer, of(40, 1), { steps: 75, patience: 5 });
+    const first = trainer.progress.bestLoss!;
+    const second = await reports(trainer, of(12, 9), { epochs: trainer.progress.epoch + 40, patience: 5 });
+    // Whole epochs of three batches, and the best of the second line's own, though the first's was smaller.
+    expect(second.filter(({ validationLoss }) => validationLoss !== undefined).length).toBeGreaterThan(30);
+    const losses = second.flatMap(({ validationLoss }) => validationLoss ?? []);
+    expect(Math.min(...losses)).toBeGreaterThan(first);
+    expect(await trainer.evaluate(of(12, 9))).toBeCloseTo(Math.min(...losses), 10);
+
+    // No better than that: over after as many epochs as are waited for, though more than that were waited for before.
+    const worse = await reports(trainer, of(12, 9), { epochs: 1e6, patience: 2 });
+    expect(worse.length % 3).toBe(0);
+    expect(worse.length).toBeGreaterThanOrEqual(6);
+  });
+
+  it("puts no weights back that are older than the best loss", async () => {
+    const trainer = await createTrainer(model(), options());
+    const data = textBatches(text);
+    await reports(trainer, data, { steps: 3, validateEvery: 1, restoreBest: true });
+    await reports(trainer, data, { steps: 12, validateEvery: 1 });
+    const spoilt = Object.entries(await trainer.parameters()).map(
+      ([name, { shape, data }]) => [name, { shape, data: Array.from(data, (x) => 3 * x) }] as const,
+    );
+    trainer.load(Object.fromEntries(spoilt));
+    const [after] = await reports(trainer, data, { steps: 13, validateEvery: 1, restoreBest: true });
+    expect(after!.validationLoss).toBeGreaterThan(trainer.progress.bestLoss!);
+    expect(await trainer.evaluate(data)).toBe(after!.validationLoss);
+  });
 });
 
 describe("truncated BPTT", () => {

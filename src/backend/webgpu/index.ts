@@ -10,14 +10,19 @@ const onDemand = {
   session: () => import("./session.js"),
 };
 
+/** `GPUDevice` where the types of WebGPU are there: a program without them compiles all the same. */
+type DeviceOfPage = typeof globalThis extends { readonly GPUDevice: { readonly prototype: infer Device } }
+  ? Device
+  : never;
+
 export interface WebGpuOptions {
   /**
    * A device to use as it is: its limits are what you asked for, and it is not destroyed with a session. Default: one of our own,
    * with the limits of its adapter.
    */
-  readonly device?: GPUDevice;
+  readonly device?: DeviceOfPage;
   /** Which device where there are several: "low-power" or "high-performance". Default: the system decides. */
-  readonly powerPreference?: GPUPowerPreference;
+  readonly powerPreference?: "low-power" | "high-performance";
   /** Measures the time of each kernel, where the device has timestamp queries, and slows the run; see the session's `profile()`. */
   readonly profile?: boolean;
   /**

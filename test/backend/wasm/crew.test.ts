@@ -212,6 +212,113 @@ it("runs programs for fewer and for all threads in turn, however late a thread l
   expect(inProcess(script)).toEqual({ stdout: "2 3\ntrue", status: 0 });
 }, 40_000);
 
+/** Makes one worker after the other begin with these lines. */
+const spoiled = (...beginnings: string[]): string => `
+  import workers from "node:worker_threads";
+  const ends = [];
+  const { Worker } = workers;
+  workers.Worker = class extends Worker {
+    constructor(source, options) {
+      super((${JSON.stringify(beginnings)}[ends.length] ?? "") + source, options);
+      ends.push(new Promise((resolve) => this.once("exit", resolve)));
+    }
+  };
+  const disposedOf = async () => {
+    session.dispose();
+    await Promise.all(ends);
+    console.log("no thread is left");
+  };
+`;
+
+/** What a worker does at its second program. */
+const atSecondProgram = (act: string): string => `
+  const real = globalThis.WebAssembly;
+  let instances = 0;
+  const WebAssembly = { Instance: class {
+    constructor(...given) {
+      if (++instances === 2) {
+        for (const until = performance.now() + 50; performance.now() < until; );
+        ${act}
+      }
+      return new real.Instance(...given);
+    }
+  } };
+`;
+
+/** Runs the first program again and again while a second is compiled; then says what became of that. */
+const runWhileSecondFails = `
+  const { run } = await compile(6);
+  let outcome;
+  const second = compile(7).then(() => "compiled", (error) => error.message).then((said) => { outcome = said; });
+  let right = true;
+  const tryToRun = (value) => {
+    try {
+      right &&= run(value);
+    } catch (error) {
+      console.log("run:", error.message);
+      return false;
+    }
+    return true;
+  };
+  for (let value = 1; outcome === undefined && tryToRun(value); value++) await new Promise(setImmediate);
+  await second;
+  console.log(outcome);
+`;
+
+it("goes on where a thread cannot take a program, which is an error", () => {
+  const script = `
+    ${spoiled("", atSecondProgram('throw new RangeError("no memory for an instance");'))}
+    ${programs(3)}
+    ${runWhileSecondFails}
+    const third = await compile(8);
+    console.log(right && run(2) && third.run(3) && run(4), third.threads);
+    session.dispose();
+  `;
+  expect(inProcess(script)).toEqual({
+    stdout: "thread 3 of 3 could not take a program: RangeError: no memory for an instance\ntrue 3",
+    status: 0,
+  });
+}, 40_000);
+
+it("does not wait for ever for a thread that is gone", () => {
+  const script = `
+    ${spoiled("", atSecondProgram("process.exit();"))}
+    Atomics.wait = () => "timed-out";
+    ${programs(3)}
+    ${runWhileSecondFails}
+    await disposedOf();
+  `;
+  const { stdout, status } = inProcess(script);
+  expect(stdout.split("\n")).toEqual([
+    "run: a thread no longer answers: create a new session",
+    "a thread no longer answers: create a new session",
+    "no thread is left",
+  ]);
+  expect(status).toBe(0);
+}, 40_000);
+
+/** A worker that starts when the other one has failed already. */
+const slow = "for (const until = performance.now() + 300; performance.now() < until; );";
+
+it.each([
+  ["await disposedOf();", "no thread is left"],
+  ["", "the session is left alone"],
+])(
+  "says that a thread could not be started, and lets the process end (%s)",
+  (end, said) => {
+    const script = `
+    ${spoiled(slow, 'throw new Error("no memory for a thread");')}
+    ${programs(3)}
+    const refused = () => compile(6).catch((error) => error.message);
+    console.log(await refused());
+    console.log(await refused());
+    ${end || `console.log(${JSON.stringify(said)});`}
+  `;
+    expect(inProcess(script)).toEqual({ stdout: `no memory for a thread\nno memory for a thread\n${said}`, status: 0 });
+  },
+  40_000,
+);
+
 it("lets the process end although nobody disposed of the session", () => {
   const script = `
     ${programs(2)}

@@ -40,7 +40,7 @@ const functions: { name: string; emit: Parameters<typeof elementwise>[1]; exact:
     emit: math.sigmoid,
     exact: (x) => (x < 0 ? Math.exp(x) / (1 + Math.exp(x)) : 1 / (1 + Math.exp(-x))),
   },
-  { name: "log", emit: math.log, exact: Math.log },
+  { name: "log", emit: rare.log, exact: Math.log },
   { name: "log1p", emit: rare.log1p, exact: Math.log1p },
   { name: "softplus", emit: rare.softplus, exact: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))) },
   { name: "erf", emit: rare.erf, exact: erf },

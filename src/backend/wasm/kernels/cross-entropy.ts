@@ -1,7 +1,7 @@
 /** Softmax cross-entropy and its gradient, a row at a time. */
 import type { CrossEntropy, View } from "../../../program/program.js";
 import type { FunctionBuilder } from "../assembler/assembler.js";
-import { f32, f32x4, i32, v128 } from "../assembler/instructions.js";
+import { f32, f32x4, i32, type V128, v128 } from "../assembler/instructions.js";
 import {
   advance,
   at,
@@ -17,8 +17,8 @@ import {
   viewArgument,
 } from "./emission.js";
 import { rowMax, sumOfExponentials } from "./exponentials.js";
+import { log } from "./functions.js";
 import { sumLanes } from "./horizontal.js";
-import { log } from "./math.js";
 
 /** Moves from row to row; a view of one row stays. */
 const rowBytes = (view: View, rows: number): number => (view.rows === 1 && rows > 1 ? 0 : view.stride * BYTES);
@@ -97,6 +97,10 @@ function targetShare({ f, kernel, weights }: Rows, offset: Pointer): Vector {
   return weights ? f.let(f32x4.mul(share, v128.load32Splat(i32.add(weights, offset)))) : share;
 }
 
+/** w·x, and 0 where w is: x may then be infinite. */
+const weighted = (f: FunctionBuilder, w: Vector, x: V128): V128 =>
+  v128.andnot(f32x4.mul(w, x), f32x4.eq(w, f.constant(0)));
+
 /** loss = Σ_j q_j·(log Σe^z − z_j). */
 function emitLossRow(rows: Rows): void {
   const { f, kernel, logits, out, weights } = rows;
@@ -104,15 +108,15 @@ function emitLossRow(rows: Rows): void {
   const largest = rowMax(f, logits, columns);
   const logTotal = log(f, sumOfExponentials(f, logits, columns, largest));
   /** −log softmax of z. */
-  const negativeLog = (z: Parameters<typeof f32x4.sub>[0]) => f32x4.sub(logTotal, f32x4.sub(z, largest));
+  const negativeLog = (z: V128): V128 => f32x4.sub(logTotal, f32x4.sub(z, largest));
   const y = targetOffset(rows);
-  const loss = f.let(f32x4.mul(targetShare(rows, y), negativeLog(v128.load32Splat(i32.add(logits, y)))));
+  const loss = f.let(weighted(f, targetShare(rows, y), negativeLog(v128.load32Splat(i32.add(logits, y)))));
   if (kernel.smoothing > 0) {
     const spread = f.let(f.constant(0));
     forColumns(f, columns, (offset, constant, lanes) => {
       const all = negativeLog(v128.load(at(logits, offset), constant));
-      const weighted = weights ? f32x4.mul(all, v128.load(at(weights, offset), constant)) : all;
-      f.set(spread, f32x4.add(spread, keepLanes(f, weighted, lanes, f.constant(0))));
+      const each = weights ? weighted(f, f.let(v128.load(at(weights, offset), constant)), all) : all;
+      f.set(spread, f32x4.add(spread, keepLanes(f, each, lanes, f.constant(0))));
     });
     f.set(loss, f.madd(sumLanes(f, spread), f.constant(kernel.smoothing / columns), loss));
   }

@@ -62,7 +62,7 @@ export interface RandomNumbers {
 
 /** Functions and kernels that not every program uses, loaded with the first that does (`rare.ts`). */
 export type Rare = Readonly<
-  Record<"exp" | "expm1" | "log1p" | "softplus" | "erf", (f: FunctionBuilder, x: Vector) => Vector>
+  Record<"exp" | "expm1" | "log" | "log1p" | "softplus" | "erf", (f: FunctionBuilder, x: Vector) => Vector>
 > & {
   /** `first`: the number of the chain's first element; `seedOf` gives the number behind a load. */
   readonly randomNumbers: (

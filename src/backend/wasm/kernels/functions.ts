@@ -1,26 +1,16 @@
 /** Elementary functions that few programs use. Scheme and accuracy are those of `math.ts`. */
-import { EXP } from "../../minimax.js";
-import { ERF_FAR, ERF_NEAR } from "../../minimax-erf.js";
+import { EXP, LN2_HIGH, LN2_LOW } from "../../minimax.js";
+import { ERF_FAR, ERF_NEAR, LOG } from "../../minimax-rare.js";
 import type { FunctionBuilder, Local } from "../assembler/assembler.js";
-import { f32x4, i32x4, v128 } from "../assembler/instructions.js";
-import {
-  expm1Near,
-  expNegative,
-  logEdges,
-  logOf,
-  negativeAbs,
-  polynomial,
-  power2,
-  ROUNDING,
-  reduceExponent,
-  SIGN,
-  splitExponent,
-} from "./math.js";
+import { f32x4, i32x4, type V128, v128 } from "../assembler/instructions.js";
+import { expm1Near, expNegative, negativeAbs, polynomial, power2, ROUNDING, reduceExponent, SIGN } from "./math.js";
 
 type Vector = Local<"v128">;
 
 /** Below this, log(1+x) and e^x − 1 are x to half an ULP. */
 const TINY = 2 ** -24;
+const SQRT_HALF_BITS = 0x3f3504f3;
+const MIN_NORMAL = 2 ** -126;
 
 /** e^x. */
 export function exp(f: FunctionBuilder, x: Vector): Vector {
@@ -42,6 +32,39 @@ export function expm1(f: FunctionBuilder, x: Vector): Vector {
   const halfResult = f.let(f.madd(scale, expm1Near(f, r), f32x4.sub(scale, f.constant(0.5))));
   const tiny = f32x4.lt(f32x4.abs(x), f.constant(TINY));
   return f.let(v128.bitselect(x, f32x4.add(halfResult, halfResult), tiny));
+}
+
+/** x = 2^k·m, for normal x > 0. */
+function splitExponent(f: FunctionBuilder, x: Vector): { k: Vector; m: Vector } {
+  const above = f.let(i32x4.sub(x, f.bits(SQRT_HALF_BITS)));
+  const k = f.let(i32x4.shrS(above, 23));
+  const m = f.let(i32x4.add(v128.and(above, f.bits(0x007fffff)), f.bits(SQRT_HALF_BITS)));
+  return { k, m };
+}
+
+/** k·ln 2 + log(1 + r). */
+function logOf(f: FunctionBuilder, k: Vector, r: Vector): Vector {
+  const square = f.let(f32x4.mul(r, r));
+  const cubic = f32x4.mul(f32x4.mul(r, square), polynomial(f, r, LOG));
+  const low = f.madd(k, f.constant(LN2_LOW), cubic);
+  const correction = f.nmadd(square, f.constant(0.5), low);
+  return f.let(f.madd(k, f.constant(LN2_HIGH), f32x4.add(r, correction)));
+}
+
+/** `y`, but +∞ at +∞, −∞ at `pole`, and NaN below it and for NaN. */
+function logEdges(f: FunctionBuilder, x: Vector, y: V128, pole: number): Vector {
+  const infinite = v128.bitselect(x, y, f32x4.eq(x, f.constant(Infinity)));
+  const atPole = v128.bitselect(f.constant(-Infinity), infinite, f32x4.eq(x, f.constant(pole)));
+  return f.let(v128.or(atPole, v128.not(f32x4.ge(x, f.constant(pole)))));
+}
+
+/** Natural logarithm. */
+export function log(f: FunctionBuilder, x: Vector): Vector {
+  const denormal = f.let(f32x4.lt(x, f.constant(MIN_NORMAL)));
+  const normal = f.let(v128.bitselect(f32x4.mul(x, f.constant(2 ** 23)), x, denormal));
+  const { k, m } = splitExponent(f, normal);
+  const exponent = f.let(f32x4.sub(f32x4.convert(k), v128.and(denormal, f.constant(23))));
+  return logEdges(f, x, logOf(f, exponent, f.let(f32x4.sub(m, f.constant(1)))), 0);
 }
 
 /** log(1 + x) for −1 < x < ∞ (or NaN). */

@@ -9,7 +9,7 @@
  *
  * NaN travels by itself through arithmetic; pmin and pmax keep it when it is their first argument.
  */
-import { EXP, EXPM1, LN2_HIGH, LN2_LOW, LOG } from "../../minimax.js";
+import { EXP, EXPM1, LN2_HIGH, LN2_LOW } from "../../minimax.js";
 import type { FunctionBuilder, Local } from "../assembler/assembler.js";
 import { f32x4, i32x4, type V128, v128 } from "../assembler/instructions.js";
 
@@ -19,8 +19,6 @@ type Vector = Local<"v128">;
 export const ROUNDING = 12582912;
 export const SIGN = 0x80000000;
 const ONE_BITS = 0x3f800000;
-const SQRT_HALF_BITS = 0x3f3504f3;
-const MIN_NORMAL = 2 ** -126;
 
 /**
  * c₀ + c₁x + c₂x² + … by Estrin's scheme: neighbours in pairs, then the pairs in x², and so on. Half as deep as Horner's,
@@ -106,37 +104,4 @@ export function sigmoid(f: FunctionBuilder, x: Vector): Vector {
   // e ≤ 1, so the larger of e and (x negative ? 0 : 1) is what is wanted above the line.
   const numerator = f32x4.pmax(e, v128.andnot(one, i32x4.shrS(x, 31)));
   return f.let(f32x4.div(numerator, f32x4.add(e, one)));
-}
-
-/** x = 2^k·m, for normal x > 0. */
-export function splitExponent(f: FunctionBuilder, x: Vector): { k: Vector; m: Vector } {
-  const above = f.let(i32x4.sub(x, f.bits(SQRT_HALF_BITS)));
-  const k = f.let(i32x4.shrS(above, 23));
-  const m = f.let(i32x4.add(v128.and(above, f.bits(0x007fffff)), f.bits(SQRT_HALF_BITS)));
-  return { k, m };
-}
-
-/** k·ln 2 + log(1 + r). */
-export function logOf(f: FunctionBuilder, k: Vector, r: Vector): Vector {
-  const square = f.let(f32x4.mul(r, r));
-  const cubic = f32x4.mul(f32x4.mul(r, square), polynomial(f, r, LOG));
-  const low = f.madd(k, f.constant(LN2_LOW), cubic);
-  const correction = f.nmadd(square, f.constant(0.5), low);
-  return f.let(f.madd(k, f.constant(LN2_HIGH), f32x4.add(r, correction)));
-}
-
-/** `y`, but +∞ at +∞, −∞ at `pole`, and NaN below it and for NaN. */
-export function logEdges(f: FunctionBuilder, x: Vector, y: V128, pole: number): Vector {
-  const infinite = v128.bitselect(x, y, f32x4.eq(x, f.constant(Infinity)));
-  const atPole = v128.bitselect(f.constant(-Infinity), infinite, f32x4.eq(x, f.constant(pole)));
-  return f.let(v128.or(atPole, v128.not(f32x4.ge(x, f.constant(pole)))));
-}
-
-/** Natural logarithm. */
-export function log(f: FunctionBuilder, x: Vector): Vector {
-  const denormal = f.let(f32x4.lt(x, f.constant(MIN_NORMAL)));
-  const normal = f.let(v128.bitselect(f32x4.mul(x, f.constant(2 ** 23)), x, denormal));
-  const { k, m } = splitExponent(f, normal);
-  const exponent = f.let(f32x4.sub(f32x4.convert(k), v128.and(denormal, f.constant(23))));
-  return logEdges(f, x, logOf(f, exponent, f.let(f32x4.sub(m, f.constant(1)))), 0);
 }

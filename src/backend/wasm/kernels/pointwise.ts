@@ -42,7 +42,6 @@ const unary: Record<CommonName, (f: FunctionBuilder, x: Vector) => V128> = {
     const one = v128.or(v128.and(x, f.bits(0x80000000)), f.constant(1));
     return v128.bitselect(one, x, f32x4.gt(f32x4.abs(x), f.constant(0)));
   },
-  log: math.log,
   sqrt: (_, x) => f32x4.sqrt(x),
   sigmoid: math.sigmoid,
   tanh: math.tanh,

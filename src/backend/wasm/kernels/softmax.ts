@@ -3,7 +3,7 @@ import type { Softmax } from "../../../program/program.js";
 import { f32x4, v128 } from "../assembler/instructions.js";
 import { advance, at, BYTES, type Call, type Emission, forColumns, moving, times, viewArgument } from "./emission.js";
 import { rowMax, sumOfExponentials } from "./exponentials.js";
-import { log } from "./math.js";
+import { log } from "./functions.js";
 
 export function emitSoftmax(emission: Emission, kernel: Softmax, label: string): Call {
   const { input, out } = kernel;

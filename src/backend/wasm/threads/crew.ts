@@ -61,6 +61,7 @@ const work = () => {
   }
 };
 const receive = (post, data) => {
+  let refusal;
   if (data.leave) {
     programs.clear();
     memory = words = undefined;
@@ -72,18 +73,26 @@ const receive = (post, data) => {
     self_ = { post, reports: data.reports };
   } else if (data.module) {
     const { program, module, parameters: p } = data;
-    const { run } = new WebAssembly.Instance(module, { host: { memory, mark() {} } }).exports;
-    programs.set(program, () => run(p.worker, p.firstRow, p.arena, p.partials, p.common));
+    try {
+      const { run } = new WebAssembly.Instance(module, { host: { memory, mark() {} } }).exports;
+      programs.set(program, () => run(p.worker, p.firstRow, p.arena, p.partials, p.common));
+    } catch (error) {
+      refusal = String(error);
+    }
   }
   job = Atomics.load(words, ${JOB});
-  if (!data.memory) Atomics.add(words, ${READY}, 1);
-  post({ ready: true });
+  if (!data.memory) {
+    Atomics.add(words, ${READY}, 1);
+    Atomics.notify(words, ${READY});
+  }
+  post({ refusal });
   work();
 };
 `;
 
 interface Message {
-  readonly ready?: boolean;
+  /** Why it cannot run the program that it was given. */
+  readonly refusal?: string;
   readonly result?: number;
 }
 
@@ -98,6 +107,8 @@ interface Hand {
 const idle = new Set<Hand>();
 /** Milliseconds until such a thread ends. */
 const PATIENCE = 2000;
+/** Looks at a thread that does not come back, and milliseconds between them: a thread takes well below one for a program. */
+const [LOOKS, PAUSE] = [100, 100];
 
 function leave(hand: Hand): void {
   hand.thread.post({ leave: true });
@@ -149,11 +160,21 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
   };
 
   /** Sends a message and waits until it has been acted on. */
-  const tell = async (hand: Hand, message: unknown): Promise<void> => {
+  const tell = (hand: Hand, message: unknown): Promise<Message> => {
     const answer = answerOf(hand);
     hand.thread.hold(true);
     hand.thread.post(message);
-    await answer.finally(() => hand.thread.hold(false));
+    return answer.finally(() => hand.thread.hold(false));
+  };
+
+  /** Waits until all are back at waiting for jobs. This thread blocks, so that no message says that one never comes. */
+  const gather = (): void => {
+    let looks = 0;
+    for (let ready = Atomics.load(words, READY); ready !== told; ready = Atomics.load(words, READY)) {
+      if (Atomics.wait(words, READY, ready, PAUSE) !== "timed-out" || ++looks < LOOKS) continue;
+      fail(new Error("a thread no longer answers: create a new session"));
+      throw failure;
+    }
   };
 
   const started = (): Hand => {
@@ -202,7 +223,12 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
     startJob(LISTEN);
     told += all.length;
     const messageTo = (worker: number): unknown => (others.includes(worker) ? { program, ...parts[worker]! } : {});
-    await Promise.all(all.map((hand, i) => tell(hand, messageTo(workers[i]!))));
+    const answers = await Promise.all(all.map((hand, i) => tell(hand, messageTo(workers[i]!))));
+    const refused = answers.findIndex(({ refusal }) => refusal !== undefined);
+    if (refused >= 0)
+      throw new Error(
+        `thread ${workers[refused]! + 1} of ${parts.length} could not take a program: ${answers[refused]!.refusal}`,
+      );
     return program;
   };
 
@@ -226,7 +252,7 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
       }
       if (teams[program]! > 1) {
         // Another program is being loaded meanwhile: a job would be lost on whoever listens.
-        while (Atomics.load(words, READY) !== told);
+        gather();
         startJob(program);
       }
       return own.get(program)!();

@@ -6,8 +6,8 @@
  * Scheme as in Cody and Waite, Software Manual for the Elementary Functions (1980), without its last digits: results are within
  * 6 units in the last place of float32, 0 where they would be denormal on devices that have none.
  */
-import { EXP, EXPM1, LN2_HIGH, LN2_LOW, LOG } from "../../minimax.js";
-import { ERF_FAR, ERF_NEAR } from "../../minimax-erf.js";
+import { EXP, EXPM1, LN2_HIGH, LN2_LOW } from "../../minimax.js";
+import { ERF_FAR, ERF_NEAR, LOG } from "../../minimax-rare.js";
 import { literal } from "./literal.js";
 
 /** c₀ + c₁x + c₂x² + …, the highest term innermost. */

@@ -1,4 +1,4 @@
-/** As `minimax.ts`, for erf, which few programs use: loaded with the first of them. */
+/** As `minimax.ts`, for functions that few programs use: loaded with the first of them. */
 
 /** erf(x)/x − 1 as a polynomial in x², |x| < 0.9: 0.2 of a round-off. */
 export const ERF_NEAR = [
@@ -9,4 +9,9 @@ export const ERF_NEAR = [
 export const ERF_FAR = [
   -0.00016644717834424227, -1.127797245979309, -0.6369760632514954, -0.10411368310451508, 0.022315215319395065,
   -0.003065490862354636, 0.00019821972819045186,
+];
+/** (log(1+f) − f + f²/2)/f³, √½ ≤ 1+f < √2: 0.1 of a round-off. */
+export const LOG = [
+  0.3333333134651184, -0.2500081956386566, 0.20001226663589478, -0.16623356938362122, 0.14201758801937103,
+  -0.13160182535648346, 0.12761574983596802, -0.07634492963552475,
 ];
