@@ -11,7 +11,7 @@ import { gradients } from "../graph/sweep.js";
 import { initialOf, type Variable, variable } from "../graph/variable.js";
 import type { Layer } from "../layers/layer.js";
 import { createRng } from "../parameters/rng.js";
-import type { Loss } from "../train/loss.js";
+import { type Loss, lossOf } from "../train/loss.js";
 import { createNetwork } from "../train/network.js";
 import { asLayer } from "./subject.js";
 
@@ -166,7 +166,7 @@ function trace(layer: Layer, inputShape: Shape, options: GradientCheckOptions, s
       ? classIds(target.shape, options.targetClasses ?? output.shape.at(-1)!)
       : normal(target.shape).map((x) => 1 / (1 + Math.exp(-x)));
   const timed = mask && output.shape.length === 3 ? mask : undefined;
-  return { loss: options.loss.apply(output, fed("target", target.shape, data, target.type), timed), wrt, feeds };
+  return { loss: lossOf(options.loss, output, fed("target", target.shape, data, target.type), timed), wrt, feeds };
 }
 
 /**

@@ -6,6 +6,12 @@ import { UserError } from "../errors.js";
 
 export type Shape = readonly number[];
 
+/** Numbers with their shape, row-major. */
+export interface NamedTensor {
+  readonly shape: Shape;
+  readonly data: ArrayLike<number>;
+}
+
 export const columnsOf = (shape: Shape): number => shape[shape.length - 1] ?? 1;
 export const rowsOf = (shape: Shape): number => shape.slice(0, -1).reduce((rows, size) => rows * size, 1);
 export const sizeOf = (shape: Shape): number => shape.reduce((size, dimension) => size * dimension, 1);
@@ -18,6 +24,19 @@ export function checkShape(shape: Shape, what: string): Shape {
   if (shape.length < 1 || shape.length > 3 || shape.some((size) => !Number.isInteger(size) || size < 1))
     throw new UserError(`${what}: a shape has one to three whole dimensions of at least 1, not ${showShape(shape)}`);
   return shape;
+}
+
+/** @throws UserError where a tensor has not the shape `wanted`, or more or fewer numbers than that takes */
+export function checkTensor(
+  what: string,
+  wanted: Shape,
+  { shape, data }: { readonly shape: Shape; readonly data: { readonly length: number } },
+): void {
+  const [fits, size] = [sameShape(wanted, shape), sizeOf(wanted)];
+  if (!fits || data.length !== size)
+    throw new UserError(
+      `${what} has shape ${showShape(wanted)}${fits ? `, ${size} numbers` : ""}, not ${fits ? data.length : showShape(shape)}`,
+    );
 }
 
 /** Whether `shape` repeats to `full`: its features are 1 or full, its leading dimensions are ones followed by full ones. */

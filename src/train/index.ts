@@ -3,7 +3,7 @@ export type { BatchOptions, BatchSource, TrainingData } from "./data.js";
 export { NonFiniteError } from "./diagnose.js";
 export type { Loss } from "./loss.js";
 export * from "./losses.js";
-export { createNetwork, type Network } from "./network.js";
+export { createNetwork, type Network, type Weights } from "./network.js";
 export type { Optimizer } from "./optimizer.js";
 export * from "./optimizers.js";
 export type { NamedTensor, Predictor, PredictorOptions } from "./predictor.js";

@@ -41,6 +41,14 @@ export interface Loss {
   readonly weight?: (prediction: Tensor, target: Tensor, mask?: Tensor) => Tensor | undefined;
 }
 
+/** The loss, [1]. @throws UserError where it is no one number */
+export function lossOf(loss: Loss, ...of: Parameters<Loss["apply"]>): Tensor {
+  const value = loss.apply(...of);
+  if (!sameShape(value.shape, [1]))
+    throw new UserError(`${loss.name}: a loss has shape [1], a mean for instance, not ${showShape(value.shape)}`);
+  return value;
+}
+
 /** Refuses numbers of a batch that the model's layers or the loss do not take. */
 export type CheckBatch = (
   inputs: ArrayLike<number>,

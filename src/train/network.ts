@@ -5,11 +5,24 @@
 import { UserError } from "../errors.js";
 import { current, type Tensor, zeros } from "../graph/language.js";
 import { kept } from "../graph/maps.js";
-import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
+import { checkTensor, type NamedTensor, type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
 import type { Context, Layer } from "../layers/layer.js";
 import type { Initializer } from "../parameters/parameter.js";
 import { createRng } from "../parameters/rng.js";
+
+/**
+ * Tensors by name: a model's own, or those of a file that PyTorch wrote, as they are read: `Object.fromEntries(tensors)`.
+ * `num_batches_tracked` is nothing that a model has here, and is left out.
+ */
+export type Weights = Readonly<
+  Record<string, NamedTensor | { readonly shape: Shape; readonly data: ArrayLike<bigint> }>
+>;
+
+type Tensors = Readonly<Record<string, NamedTensor>>;
+
+/** Parameters and statistics by name. */
+type Both = Readonly<Record<"parameter" | "statistic", ReadonlyMap<string, NamedTensor>>>;
 
 export interface Network {
   readonly model: Layer;
@@ -20,11 +33,15 @@ export interface Network {
   /** Variables that training updates without gradient. */
   readonly statistics: ReadonlyMap<string, Variable>;
   trace(input: Tensor, options: TraceOptions): Trace;
-  /** Weights (or statistics) for names that no trace has asked for yet, in place of the initialisers' numbers; checks those it has. */
-  give(
-    values: Readonly<Record<string, { readonly shape: Shape; readonly data: ArrayLike<number> }>>,
-    kind?: "parameter" | "statistic",
-  ): void;
+  /** What was given, until a trace has found that the model has it. */
+  readonly given: Both;
+  /**
+   * Numbers for parameters and statistics that no trace has asked for yet, in place of the initialisers'. They are checked as
+   * far as the model is known, and at the end of the first trace.
+   */
+  give(weights: Weights): void;
+  /** As `give`, in place of all that was given before. `whole`: they must be all that the model has. */
+  restore(parameters: Tensors, statistics: Tensors, whole: boolean): void;
 }
 
 export interface TraceOptions {
@@ -50,44 +67,64 @@ export interface Trace {
 }
 
 /** Readies a model; parameters start from `seed` and their own name, whatever the order of layers. */
-export function createNetwork(
-  model: Layer,
-  seed: number | string,
-  weights: Parameters<Network["give"]>[0] = {},
-): Network {
-  const given = {
-    parameter: new Map(Object.entries(weights)),
-    statistic: new Map(Object.entries({} as typeof weights)),
-  };
+export function createNetwork(model: Layer, seed: number | string, weights: Weights = {}): Network {
   const parameters = new Map<string, Variable>();
   const statistics = new Map<string, Variable>();
+  const memory = { parameter: parameters, statistic: statistics };
   const tensors = new Map<string, Tensor>();
+  const none: Both = { parameter: new Map(), statistic: new Map() };
+  let given = none;
+  /** Whether what was given must be all that the model has. */
+  let whole = false;
+  /** Whether all names are known. */
+  let traced = false;
 
-  const request = (
-    kind: keyof typeof given,
-    memory: Map<string, Variable>,
-    name: string,
-    shape: Shape,
-    initializer: Initializer,
-  ): Variable => {
-    const known = memory.get(name);
+  const hold = (found: Both, all: boolean): void => {
+    for (const kind of ["parameter", "statistic"] as const) {
+      for (const [name, tensor] of found[kind]) {
+        const known = memory[kind].get(name) ?? statistics.get(name);
+        if (traced && !known) throw unknown(kind, name, memory[kind]);
+        checkTensor(`${kind} "${name}" of the model`, known?.shape ?? tensor.shape, tensor);
+      }
+      if (!traced || !all) continue;
+      for (const name of memory[kind].keys())
+        if (!found[kind].has(name)) throw new UserError(`the checkpoint lacks the ${kind} "${name}" of the model`);
+    }
+    [given, whole] = traced ? [none, false] : [found, all];
+  };
+
+  const give = (weights: Weights): void => {
+    // What turned out to be none of the model's is given up.
+    const before = traced && !whole ? none : given;
+    const found = { parameter: new Map(before.parameter), statistic: new Map(before.statistic) };
+    for (const [name, tensor] of Object.entries(weights)) {
+      if (name.endsWith("num_batches_tracked")) continue;
+      const kind = statistics.has(name) || given.statistic.has(name) ? "statistic" : "parameter";
+      found[kind].set(name, tensor as NamedTensor);
+    }
+    hold(found, whole);
+  };
+  give(weights);
+
+  const request = (kind: keyof Both, name: string, shape: Shape, initializer: Initializer): Variable => {
+    const known = memory[kind].get(name);
     if (known && !sameShape(known.shape, shape))
       throw new UserError(
         `${kind} "${name}" has shape ${showShape(known.shape)}, but the model now asks for ${showShape(shape)}: the input has another number of features than before`,
       );
-    const value = given[kind].get(name);
-    if (!known && value && !sameShape(value.shape, shape)) throw misfit(kind, name, shape, value.shape);
+    const value = given[kind].get(name) ?? given.parameter.get(name);
+    if (!known && value) checkTensor(`${kind} "${name}" of the model`, shape, value);
     if (!known && sizeOf(shape) > MOST_NUMBERS)
       throw new UserError(
         `${kind} "${name}" of shape ${showShape(shape)} has ${sizeOf(shape)} numbers, more than the ${MOST_NUMBERS} that fit into 4 GiB`,
       );
-    const found = known ?? {
-      name,
-      shape,
-      type: "float",
-      initial: value?.data ?? (() => initializer(shape, createRng(`${seed}:${name}`))),
+    const drawn = (): ArrayLike<number> => {
+      const data = initializer(shape, createRng(`${seed}:${name}`));
+      checkTensor(`what the initializer gives for ${kind} "${name}"`, shape, { shape, data });
+      return data;
     };
-    memory.set(name, found);
+    const found = known ?? { name, shape, type: "float", initial: value?.data ?? drawn };
+    memory[kind].set(name, found);
     return found;
   };
 
@@ -96,15 +133,12 @@ export function createNetwork(
     parameters,
     tensors,
     statistics,
-    give(values, kind = "parameter") {
-      const memory = kind === "parameter" ? parameters : statistics;
-      for (const [name, value] of Object.entries(values)) {
-        const known = memory.get(name);
-        if (known && !sameShape(known.shape, value.shape)) throw misfit(kind, name, known.shape, value.shape);
-        if (!known && memory.size > 0) throw unknown(kind, name, memory);
-        given[kind].set(name, value);
-      }
+    get given() {
+      return given;
     },
+    give,
+    restore: (parameters, statistics, all) =>
+      hold({ parameter: new Map(Object.entries(parameters)), statistic: new Map(Object.entries(statistics)) }, all),
     trace(input, options) {
       const { training, seed, partSeed = seed, mask, firstKey = 0, probe, state = (_, start) => start } = options;
       const finals = new Map<string, Tensor>();
@@ -114,7 +148,7 @@ export function createNetwork(
         training,
         mask,
         parameter(name, shape, initializer) {
-          const variable = request("parameter", parameters, prefix + name, shape, initializer);
+          const variable = request("parameter", prefix + name, shape, initializer);
           return kept(tensors, prefix + name, () => current(variable));
         },
         state: (name, shape, start) => state(prefix + name, start ? zeros(shape).add(start) : zeros(shape)),
@@ -122,7 +156,7 @@ export function createNetwork(
           finals.set(prefix + name, final);
         },
         statistic(name, shape, initializer) {
-          const variable = request("statistic", statistics, prefix + name, shape, initializer);
+          const variable = request("statistic", prefix + name, shape, initializer);
           return { value: current(variable), update: (tensor) => void updates.push({ variable, tensor }) };
         },
         seed: (of) => (of === "sequence" ? seed : partSeed),
@@ -131,8 +165,8 @@ export function createNetwork(
         within: (name) => contextAt(`${prefix}${name}.`),
       });
       const output = model.apply(input, contextAt(""));
-      for (const name of given.parameter.keys())
-        if (!parameters.has(name)) throw unknown("parameter", name, parameters);
+      traced = true;
+      hold(given, whole);
       return { output, finals, updates };
     },
   };
@@ -143,6 +177,3 @@ const MOST_NUMBERS = 2 ** 30;
 
 const unknown = (kind: string, name: string, memory: ReadonlyMap<string, Variable>): UserError =>
   new UserError(`the model has no ${kind} "${name}"; it has ${[...memory.keys()].join(", ")}`);
-
-const misfit = (kind: string, name: string, wanted: Shape, got: Shape): UserError =>
-  new UserError(`${kind} "${name}" of the model has shape ${showShape(wanted)}, not ${showShape(got)}`);

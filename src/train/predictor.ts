@@ -2,7 +2,7 @@
 import type { Executable, HostArray, Session } from "../backend/contract.js";
 import { UserError } from "../errors.js";
 import { kept } from "../graph/maps.js";
-import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
+import { checkTensor, type NamedTensor, type Shape, showShape, sizeOf } from "../graph/shape.js";
 import type { ElementType } from "../graph/variable.js";
 import { checkInput } from "../layers/check.js";
 import { hoist } from "../program/hoist.js";
@@ -38,7 +38,7 @@ export interface Predictor {
   reset(rows?: ArrayLike<number>): void;
   /** The recurrent states after the last call, by name ("rnn.h_l0"), [N, ·]. */
   states(): Promise<Record<string, NamedTensor>>;
-  /** Goes on from these states, for all rows. @throws UserError on a name or shape that the model has not */
+  /** Goes on from these states, for all rows. @throws UserError on a name, shape or count of numbers that the model has not */
   setStates(states: Readonly<Record<string, NamedTensor>>): void;
 }
 
@@ -55,11 +55,7 @@ export interface Drawing {
   draw(id: number, uniforms: ArrayLike<number>, options?: SamplingOptions): Promise<HostArray>;
 }
 
-/** Numbers with their shape, row-major. */
-export interface NamedTensor {
-  readonly shape: Shape;
-  readonly data: ArrayLike<number>;
-}
+export type { NamedTensor };
 
 /** `revision`: a number that changes when a parameter or statistic does; what follows from them alone is computed once for each. */
 export async function createPredictorOn(
@@ -196,10 +192,9 @@ export async function createPredictorOn(
           throw new UserError(
             `the predictor carries no state "${name}"; it carries ${[...step.states.keys()].join(", ") || "none"}`,
           );
-        if (!sameShape(state.shape, tensor.shape))
-          throw new UserError(`state "${name}" has shape ${showShape(state.shape)}, not ${showShape(tensor.shape)}`);
-        session.write(state, tensor.data);
+        checkTensor(`state "${name}"`, state.shape, tensor);
       }
+      for (const [name, { data }] of Object.entries(states)) session.write(step.states.get(name)!, data);
       flags.fill(0);
       writeReset();
       resets = false;

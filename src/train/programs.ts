@@ -7,7 +7,7 @@ import { gradients } from "../graph/sweep.js";
 import type { Tensor } from "../graph/tensor.js";
 import { batchVariable, type ElementType, type Variable } from "../graph/variable.js";
 import type { Assignment, ProgramOptions } from "../program/lower.js";
-import { type CheckBatch, checkOf, type Loss, orOne } from "./loss.js";
+import { type CheckBatch, checkOf, type Loss, lossOf, orOne } from "./loss.js";
 import type { Network, Trace } from "./network.js";
 import { type TrainerVariables, type UpdateOptions, updateWith } from "./update.js";
 
@@ -114,7 +114,7 @@ function forward({ network, loss, variables, shapes, training, window, states }:
     const y = timed ? part(current(target)) : current(target);
     const valid = mask && timed ? part(current(mask)) : undefined;
     means.push({
-      mean: loss.apply(trace.output, y, valid),
+      mean: lossOf(loss, trace.output, y, valid),
       weight: loss.weight?.(trace.output, y, valid) ?? (valid && sumAll(valid)),
       size: piece.size,
     });

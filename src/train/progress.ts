@@ -1,4 +1,7 @@
 /** What a trainer reports, and what it needs to go on. */
+import { UserError } from "../errors.js";
+import { checkTensor } from "../graph/shape.js";
+import type { Optimizer } from "./optimizer.js";
 import type { NamedTensor } from "./predictor.js";
 
 /** What one update did, or several. */
@@ -38,4 +41,26 @@ export interface Progress {
   readonly metrics: readonly number[];
   readonly bestLoss: number | null;
   readonly sinceBest: number;
+}
+
+/** @throws UserError where a checkpoint is of another seed or optimiser, or a tensor in it is not what it should be */
+export function checkCheckpoint(
+  { parameters, optimizer, states, best = {}, progress }: Checkpoint,
+  seed: number,
+  { name, slots }: Optimizer,
+): void {
+  if (progress.seed !== seed) throw new UserError(`the checkpoint was made with seed ${progress.seed}, not ${seed}`);
+  const fits = (key: string, tensor: NamedTensor, like = tensor): void =>
+    checkTensor(`"${key}" of the checkpoint`, like.shape, tensor);
+  const kept = new Set<string>();
+  for (const [key, parameter] of Object.entries(parameters))
+    for (const slot of Object.keys(slots).map((slot) => `${key}.${slot}`)) {
+      kept.add(slot);
+      if (Object.hasOwn(optimizer, slot)) fits(slot, optimizer[slot]!, parameter);
+      // Before the first step there may be none.
+      else if (progress.step > 0) throw new UserError(`the checkpoint lacks "${slot}", which ${name} keeps`);
+    }
+  for (const key of Object.keys(optimizer))
+    if (!kept.has(key)) throw new UserError(`the checkpoint holds "${key}", which ${name} does not keep`);
+  for (const [key, tensor] of Object.entries({ ...best, ...states })) fits(key, tensor);
 }

@@ -17,7 +17,7 @@ import { sweep } from "../graph/sweep.js";
 import { batchVariable, type Variable, variable } from "../graph/variable.js";
 import type { Assignment, ProgramOptions } from "../program/lower.js";
 import { checkCausal } from "./causal.js";
-import { type CheckBatch, checkOf, type Loss } from "./loss.js";
+import { type CheckBatch, checkOf, type Loss, lossOf } from "./loss.js";
 import type { Network } from "./network.js";
 import type { Shapes } from "./programs.js";
 import { keptFor, type TrainerVariables, type UpdateOptions, updateWith } from "./update.js";
@@ -167,9 +167,9 @@ function lossPart({ loss, shapes, size, counted }: SegmentOptions, { prediction,
   const wanted = loss.target(prediction.shape);
   const target = batchVariable("target", wanted.shape, wanted.type);
   const y = current(target);
-  if (atEnd) return { target, loss: loss.apply(prediction, y), weight: undefined };
+  if (atEnd) return { target, loss: lossOf(loss, prediction, y), weight: undefined };
   const m = mask && prediction.shape.length === 3 ? current(mask) : undefined;
-  const mean = loss.apply(prediction, y, m);
+  const mean = lossOf(loss, prediction, y, m);
   const weight = (loss.weight?.(prediction, y, m) ?? (m && sumAll(m)))?.div(counted * shapes.inputShape[1]!);
   return { target, loss: mean.mul(weight ?? size / counted), weight };
 }

@@ -15,11 +15,11 @@ import { createBatchPrograms } from "./batch-programs.js";
 import { type Outcome, readNumber, writeNumber } from "./batches.js";
 import type { BatchSource, TrainingData } from "./data.js";
 import type { Loss } from "./loss.js";
-import { createNetwork, type Network } from "./network.js";
+import { createNetwork, type Network, type Weights } from "./network.js";
 import type { Optimizer } from "./optimizer.js";
 import type { NamedTensor, Predictor, PredictorOptions } from "./predictor.js";
 import type { Window } from "./programs.js";
-import type { Checkpoint, Progress, Report } from "./progress.js";
+import { type Checkpoint, checkCheckpoint, type Progress, type Report } from "./progress.js";
 import type { Schedule } from "./schedule.js";
 import type { CarryOut, Several } from "./several.js";
 import { type Clip, createTrainerVariables } from "./update.js";
@@ -76,10 +76,10 @@ export interface TrainerOptions {
    */
   readonly threads?: Threads;
   /**
-   * Weights to start from, by parameter name; those not named start from the seed. The first `fit` or predictor throws a UserError on
-   * a name or shape that the model has not.
+   * Weights to start from, by name, and running statistics (batch norm) likewise; those not named start from the seed. The first `fit`
+   * or predictor throws a UserError on a name or shape that the model has not.
    */
-  readonly weights?: Readonly<Record<string, NamedTensor>>;
+  readonly weights?: Weights;
 }
 
 export interface FitOptions {
@@ -118,11 +118,22 @@ export interface Trainer {
   /** Mean loss over the data's validation part (or its training part where it has none), without dropout. */
   evaluate(data: TrainingData): Promise<number>;
   predictor(options: PredictorOptions): Promise<Predictor>;
-  /** The weights by name. */
+  /** The weights by name; before the first `fit` or predictor those that were given. */
   parameters(): Promise<Record<string, NamedTensor>>;
-  /** Replaces weights by name. @throws UserError on a name or shape that the model has not */
-  load(parameters: Readonly<Record<string, NamedTensor>>): void;
+  /** The running statistics (batch norm) by name, "norm.running_mean"; once they are known to be such. */
+  statistics(): Promise<Record<string, NamedTensor>>;
+  /**
+   * Replaces weights, and statistics, by name.
+   * @throws UserError on a name or shape that the model has not; where it is not known yet, the first `fit` or predictor does, until
+   * another `load`
+   */
+  load(weights: Weights): void;
   checkpoint(): Promise<Checkpoint>;
+  /**
+   * Goes on from a checkpoint.
+   * @throws UserError where it is of another seed, model or optimiser; where the model is not known yet, the first `fit` or predictor
+   * does, until another `restore`
+   */
   restore(checkpoint: Checkpoint): void;
   memory(): Memory;
   dispose(): void;
@@ -150,10 +161,10 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     throw new UserError("threads are an option of the backend that you made: wasm({ threads })");
   const backend =
     typeof options.backend === "object" ? options.backend : backendNamed(options.backend, { threads: options.threads });
-  const session = await backend.createSession();
   const network = createNetwork(model, seed, options.weights);
+  const session = await backend.createSession();
   const variables = createTrainerVariables(optimizer);
-  const pending = new Map<string, NamedTensor>();
+  let pending = new Map<string, NamedTensor>();
   let progress: Progress = { step: 0, epoch: 0, index: 0, seed, metrics: [], bestLoss: null, sinceBest: 0 };
   let best: Record<string, NamedTensor> | undefined;
   /** The sizes of the data that `progress` was made on; undefined where they are not known: at first, and for a checkpoint. */
@@ -200,6 +211,10 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     const learningRate = schedule
       ? schedule.rate(step - 1, optimizer.learningRate, progress.metrics)
       : optimizer.learningRate;
+    if (!(learningRate >= 0 && learningRate < Infinity))
+      throw new UserError(
+        `${(schedule ?? optimizer).name}: the learning rate of step ${step} must be a finite number of at least 0, not ${learningRate}`,
+      );
     writeNumber(session, variables.learningRate, learningRate);
     const seedOfStep = randomKey(seed, step) | 0;
     writeNumber(session, variables.seed, seedOfStep);
@@ -324,13 +339,18 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     }
   };
 
-  const readAll = async (all: ReadonlyMap<string, Variable>): Promise<Record<string, NamedTensor>> => {
-    const entries = await Promise.all(
+  /** `over`: what is yet to take its place. */
+  const readAll = async (
+    all: ReadonlyMap<string, Variable>,
+    over: Iterable<readonly [string, NamedTensor]> = [],
+  ): Promise<Record<string, NamedTensor>> => {
+    const later = [...over];
+    const now = await Promise.all(
       [...all].map(
         async ([name, variable]) => [name, { shape: variable.shape, data: await session.read(variable) }] as const,
       ),
     );
-    return Object.fromEntries(entries);
+    return Object.fromEntries([...now, ...later]);
   };
 
   /**
@@ -350,11 +370,16 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     for (const [name, tensor] of Object.entries(tensors)) if (!known.has(name)) otherwise?.(name, tensor);
   };
 
-  const load = (parameters: Readonly<Record<string, NamedTensor>>): void => {
-    network.give(parameters);
+  const load = (weights: Weights): void => {
+    network.give(weights);
     revision++;
-    writeAll(parameters, network.parameters);
+    const tensors = weights as Record<string, NamedTensor>;
+    writeAll(tensors, network.parameters);
+    writeAll(tensors, network.statistics);
   };
+
+  const parameters = () => readAll(network.parameters, network.given.parameter);
+  const statistics = () => readAll(network.statistics, network.given.statistic);
 
   return {
     network,
@@ -369,30 +394,32 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       const { createPredictorOn } = await onDemand.predictor();
       return createPredictorOn(session, network, variables, predictorOptions, () => revision);
     },
-    parameters: () => readAll(network.parameters),
+    parameters,
+    statistics,
     load,
     async checkpoint() {
       return {
-        parameters: await readAll(network.parameters),
+        parameters: await parameters(),
         optimizer: await readAll(variables.slots),
-        statistics: await readAll(network.statistics),
-        states: await readAll(programs.states),
+        statistics: await statistics(),
+        states: await readAll(programs.states, pending),
         ...(best ? { best } : {}),
         progress,
       };
     },
     restore(checkpoint) {
-      if (checkpoint.progress.seed !== seed)
-        throw new UserError(`the checkpoint was made with seed ${checkpoint.progress.seed}, not ${seed}`);
-      network.give(checkpoint.parameters);
-      network.give(checkpoint.statistics, "statistic");
+      checkCheckpoint(checkpoint, seed, optimizer);
+      // Of a model that was not known yet it may be empty.
+      network.restore(checkpoint.parameters, checkpoint.statistics, checkpoint.progress.step > 0);
       revision++;
       writeAll(checkpoint.parameters, network.parameters, () => {});
       writeAll(checkpoint.statistics, network.statistics, () => {});
       writeAll(checkpoint.optimizer, variables.slots, (name, { shape, data }) =>
         variables.slots.set(name, { name, shape, type: "float", initial: data }),
       );
-      writeAll(checkpoint.states, programs.states, (name, tensor) => pending.set(name, tensor));
+      writeAll({}, programs.states, () => {});
+      pending = new Map(Object.entries(checkpoint.states));
+      restorePending();
       best = checkpoint.best;
       fitted = undefined;
       // JSON knows no number that is not finite.
