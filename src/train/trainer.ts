@@ -314,7 +314,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       }
       const validationLoss = await evaluateOn(validation);
       const better = validationLoss < (progress.bestLoss ?? Infinity);
-      if (better && restoreBest) best = await readAll(network.parameters);
+      if (better && restoreBest)
+        best = { ...(await readAll(network.parameters)), ...(await readAll(network.statistics)) };
       else if (better && regular) best = undefined;
       // A validation only because the run ends leaves no trace: going on later is as if it had never stopped.
       if (regular)

@@ -1,6 +1,7 @@
 /** Values of a graph computed tensor by tensor, as its definitions read: no program, no fusion, no plan. */
+
+import { scalars } from "../../src/backend/reference/scalars.js";
 import { concatStart } from "../../src/graph/ops/matrix.js";
-import { pointwiseTable } from "../../src/graph/ops/pointwise.js";
 import { varyingTensors } from "../../src/graph/partition.js";
 import { isPointwise } from "../../src/graph/pointwise.js";
 import { randomKey, randomUniform } from "../../src/graph/random.js";
@@ -92,7 +93,7 @@ function compute(
     const operands = inputs.map((_, i) => at(i));
     return fill((r, c) => {
       const [a = 0, b = 0, d = 0] = operands.map((operand) => operand(r, c));
-      return pointwiseTable[op].evaluate(a, b, d);
+      return scalars[op](a, b, d);
     });
   }
   const sum = (count: number, term: (i: number) => number): number =>

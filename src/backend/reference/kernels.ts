@@ -1,5 +1,4 @@
 /** The kernels of the reference backend: plain loops in float64, one element at a time. This is what every other backend must equal. */
-import { pointwiseTable } from "../../graph/ops/pointwise.js";
 import { randomKey, randomUniform } from "../../graph/random.js";
 import type {
   Chain,
@@ -12,6 +11,7 @@ import type {
   Softmax,
   View,
 } from "../../program/program.js";
+import { scalars } from "./scalars.js";
 
 /** A view at one moment: reading and writing element (r, c). */
 interface Matrix {
@@ -98,7 +98,7 @@ function chain({ rows, columns, loads, code, stores }: Chain, at: At, t: number)
           value = randomUniform(randomKey(values[instruction.seed]!, instruction.key), (t * rows + r) * columns + c);
         else {
           const [a, b, d] = instruction.args;
-          value = pointwiseTable[instruction.op].evaluate(
+          value = scalars[instruction.op](
             values[a!]!,
             b === undefined ? 0 : values[b]!,
             d === undefined ? 0 : values[d]!,

@@ -33,11 +33,6 @@ export interface OpRule {
   readonly cheap: boolean;
 }
 
-/** The scalar function of a pointwise op, in float64: what the reference backend computes. */
-export interface PointwiseRule {
-  readonly evaluate: (a: number, b: number, c: number) => number;
-  readonly derivative: readonly Derivative[];
-}
-
-export type PointwiseTable = { readonly [Name in PointwiseName]: PointwiseRule };
+/** By each operand. */
+export type PointwiseTable = { readonly [Name in PointwiseName]: readonly Derivative[] };
 export type OpTable = { readonly [Name in OpName]: OpRule };

@@ -15,7 +15,7 @@ const pointwiseRules = Object.fromEntries(
           inputs.map((input) => input.shape),
           name,
         ),
-      derivative: pointwiseTable[name].derivative,
+      derivative: pointwiseTable[name],
       rowwise: true,
       cheap: true,
     },
