@@ -30,21 +30,31 @@ export interface Loss {
   readonly apply: (prediction: Tensor, target: Tensor, mask?: Tensor) => Tensor;
   /**
    * Refuses numbers that are no targets for predictions of this shape, but where the mask is 0. Default: any numbers will do.
+   * `nameOf` says what a row of the batch is to who made the data.
    * @throws UserError that names the first that is none
    */
-  readonly check?: (prediction: Shape, targets: ArrayLike<number>, mask?: ArrayLike<number>) => void;
+  readonly check?: (
+    prediction: Shape,
+    targets: ArrayLike<number>,
+    mask?: ArrayLike<number>,
+    nameOf?: (row: number) => string,
+  ) => void;
   /**
    * What the mean is taken over, [1], where that depends on the targets: Σ of the weights of the rows that count. It puts the mean of
-   * a window together from the means of its parts. Default: the number of rows, or of those where the mask is 1.
+   * a window together from the means of its parts, and that of a validation from its batches. Default: the number of rows, or of those where the mask is 1.
    */
   readonly weight?: (prediction: Tensor, target: Tensor, mask?: Tensor) => Tensor | undefined;
 }
 
 /** Refuses targets of a batch that the loss does not take. */
-export type CheckTargets = (targets: ArrayLike<number>, mask: ArrayLike<number> | undefined) => void;
+export type CheckTargets = (
+  targets: ArrayLike<number>,
+  mask: ArrayLike<number> | undefined,
+  nameOf?: (row: number) => string,
+) => void;
 
 /** Where there is one prediction for a window, its mask says nothing of the targets. */
 export const checkOf =
   ({ check }: Loss, prediction: Shape): CheckTargets =>
-  (targets, mask) =>
-    check?.(prediction, targets, prediction.length > 2 ? mask : undefined);
+  (targets, mask, nameOf) =>
+    check?.(prediction, targets, prediction.length > 2 ? mask : undefined, nameOf);

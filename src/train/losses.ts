@@ -216,7 +216,7 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
       const shares = sharesOf(y, mask);
       return shares && sumAll(shares);
     },
-    check(prediction, targets, mask) {
+    check(prediction, targets, mask, nameOf = (row) => `row ${row} of the batch`) {
       const classes = columnsOf(prediction);
       const rows = prediction[prediction.length - 2]!;
       for (let i = 0; i < targets.length; i++) {
@@ -224,7 +224,7 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
         if ((y >= 0 && y < classes) || y === ignoreIndex || mask?.[i] === 0) continue;
         const step = prediction.length > 2 ? `step ${Math.floor(i / rows)}, ` : "";
         throw new UserError(
-          `${name}: the target at ${step}row ${i % rows} of the batch is ${y}, but the predictions have ${classes} classes, 0 to ${classes - 1}; what is not to count is named by ignoreIndex`,
+          `${name}: the target at ${step}${nameOf(i % rows)} is ${y}, but the predictions have ${classes} classes, 0 to ${classes - 1}; what is not to count is named by ignoreIndex`,
         );
       }
     },

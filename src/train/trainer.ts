@@ -109,7 +109,10 @@ export interface Trainer {
   readonly progress: Progress;
   /** Trains; gives a report for every update, or every `reportEvery` of them. Leaving the loop stops after the current step, and a later call goes on from there. */
   fit(data: TrainingData, options: FitOptions): AsyncGenerator<Report, void, void>;
-  /** Mean loss over the data's validation part (or its training part where it has none), without dropout. */
+  /**
+   * Mean loss over the data's validation part (or its training part where it has none), without dropout: over all that counts in it
+   * by the loss, however it falls into batches.
+   */
   evaluate(data: TrainingData): Promise<number>;
   predictor(options: PredictorOptions): Promise<Predictor>;
   /** The weights by name. */
@@ -169,7 +172,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     // Where a batch is one run, and reading its loss takes time, the next ones do not wait for it.
     const most = program.begin && !session.readNow ? MOST_UNDER_WAY : 1;
     const underWay: Promise<Outcome>[] = [];
-    let sum = 0;
+    let [sum, weights] = [0, 0];
     for (let index = 0; index < source.length + most - 1; index++) {
       if (index < source.length) {
         const outcome = program.run(source, index, 0);
@@ -178,14 +181,17 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       }
       if (index < most - 1) continue;
       const outcome = await underWay.shift()!;
-      sum += "loss" in outcome ? outcome.loss : Number.NaN;
+      const [loss, weight = 1] = "loss" in outcome ? [outcome.loss, outcome.weight] : [Number.NaN];
+      const share = (source.share?.(index - most + 1) ?? 1) * weight;
+      sum += loss * share;
+      weights += share;
       await turn();
     }
-    return sum / source.length;
+    return sum / (weights || source.length);
   };
   const { every, through } = window;
   const forTraining = { batch, window: Math.max(every, through), stride: every };
-  const forValidation = { ...forTraining, window: every };
+  const forValidation = { ...forTraining, window: every, all: true };
 
   /** What the update that makes step `step` is to know. */
   const writeScalars = (step: number) => {
