@@ -9,7 +9,7 @@ import { type CheckTargets, checkTargets, type Loss } from "./loss.js";
 import type { TrainingStep } from "./programs.js";
 
 /** The loss of a batch; `weight`: what it is the mean over, where batches differ in that. */
-export interface Mean {
+interface Mean {
   readonly loss: number;
   readonly weight?: number;
 }

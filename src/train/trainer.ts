@@ -12,7 +12,7 @@ import { initialOf, type Variable } from "../graph/variable.js";
 import type { Layer } from "../layers/layer.js";
 import { createRng } from "../parameters/rng.js";
 import { createBatchPrograms } from "./batch-programs.js";
-import { type Mean, type Outcome, readNumber, writeNumber } from "./batches.js";
+import { type Outcome, readNumber, writeNumber } from "./batches.js";
 import type { BatchSource, TrainingData } from "./data.js";
 import type { Loss } from "./loss.js";
 import { createNetwork, type Network } from "./network.js";
@@ -180,8 +180,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
         underWay.push(outcome);
       }
       if (index < most - 1) continue;
-      // Without guards nothing is refused.
-      const { loss, weight = 1 } = (await underWay.shift()!) as Mean;
+      const outcome = await underWay.shift()!;
+      const [loss, weight = 1] = "loss" in outcome ? [outcome.loss, outcome.weight] : [Number.NaN];
       const share = (source.share?.(index - most + 1) ?? 1) * weight;
       sum += loss * share;
       weights += share;
