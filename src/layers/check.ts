@@ -34,12 +34,17 @@ export function checkIndices(kind: string, size: number, input: Tensor): Tensor 
 }
 
 /** Refuses numbers that are none of an input's indices, where layers have said which there are. */
-export function checkInput(input: Tensor, numbers: ArrayLike<number>, mask?: ArrayLike<number>): void {
+export function checkInput(
+  input: Tensor,
+  numbers: ArrayLike<number>,
+  mask?: ArrayLike<number>,
+  nameOf?: (row: number) => string,
+): void {
   const { kind, size = 0 } = limits.get(input) ?? {};
   const at = size > 0 ? firstOutside(size, numbers, mask) : -1;
   if (at >= 0)
     throw new UserError(
-      `${kind}: the index at ${placeIn(input.shape, at)} is ${numbers[at]}, but there are ${size}, 0 to ${size - 1}`,
+      `${kind}: the index at ${placeIn(input.shape, at, nameOf)} is ${numbers[at]}, but there are ${size}, 0 to ${size - 1}`,
     );
 }
 
@@ -57,10 +62,10 @@ export function firstOutside(
   return -1;
 }
 
-/** "step 4, row 1 of the batch": row number `at` of a batch [T, N, ·] or [N, ·]. */
-export function placeIn(shape: Shape, at: number): string {
+/** "step 4, row 1 of the batch": row number `at` of a batch [T, N, ·] or [N, ·], whose rows may have names. */
+export function placeIn(shape: Shape, at: number, nameOf = (row: number): string => `row ${row} of the batch`): string {
   const rows = shape[shape.length - 2]!;
-  return `${shape.length > 2 ? `step ${Math.floor(at / rows)}, ` : ""}row ${at % rows} of the batch`;
+  return `${shape.length > 2 ? `step ${Math.floor(at / rows)}, ` : ""}${nameOf(at % rows)}`;
 }
 
 /** The mask where it speaks of the rows of `input` [T, N, D]; undefined where time is gone already, or all rows are full. */

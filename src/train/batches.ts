@@ -8,8 +8,14 @@ import type { BatchSource } from "./data.js";
 import { type CheckBatch, checkTargets, type Loss } from "./loss.js";
 import type { TrainingStep } from "./programs.js";
 
+/** The loss of a batch; `weight`: what it is the mean over, where batches differ in that. */
+interface Mean {
+  readonly loss: number;
+  readonly weight?: number;
+}
+
 /** How a batch ended: with its loss, or refused by a program that met a number that is not finite. `start`: its first step in the window. */
-export type Outcome = { readonly loss: number } | { readonly refused: ProgramOptions; readonly start: number };
+export type Outcome = Mean | { readonly refused: ProgramOptions; readonly start: number };
 
 /** Carries out batches of one shape. */
 export interface BatchProgram {
@@ -52,7 +58,7 @@ export function fillHost(
   check: CheckBatch,
 ): void {
   const reset = source.fill(index, inputs, targets, mask);
-  check(inputs, targets, mask);
+  check(inputs, targets, mask, source.nameOf && ((row) => source.nameOf!(index, row)));
   if (typeof reset === "boolean") flags.fill(reset ? 1 : 0);
   else flags.set(reset);
 }
@@ -71,7 +77,7 @@ export const readNumber = async (session: Session, variable: Variable): Promise<
 export async function wholeBatch(
   session: Session,
   source: BatchSource,
-  { feed, program }: TrainingStep,
+  { feed, program, weight }: TrainingStep,
   result: Variable,
 ): Promise<BatchProgram> {
   await turn();
@@ -91,8 +97,12 @@ export async function wholeBatch(
     async run(from, index) {
       begin(from, index);
       // Asked for together: one answer where the numbers are far away.
-      const [ended, loss] = await Promise.all([executable.settled(), readNumber(session, result)]);
-      return ended === "refused" ? { refused: program, start: 0 } : { loss };
+      const [ended, loss, counted] = await Promise.all([
+        executable.settled(),
+        readNumber(session, result),
+        weight && readNumber(session, weight),
+      ]);
+      return ended === "refused" ? { refused: program, start: 0 } : { loss, weight: counted };
     },
   };
 }

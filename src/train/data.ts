@@ -17,6 +17,13 @@ export interface BatchSource {
   readonly carries: boolean;
   /** Whether sequences have lengths of their own: then `fill` is given a mask [T, N, 1] to set to 1 at each valid step, 0 past the end. */
   readonly masked: boolean;
+  /**
+   * What batch `index` counts in a validation, where not each of its sequences is there once: what fills a batch up can be taken
+   * out again by a batch of less than 0. Default 1.
+   */
+  share?(index: number): number;
+  /** What row `row` of batch `index` is to who made the data, for errors: "training example 7". Default "row … of the batch". */
+  nameOf?(index: number, row: number): string;
   /** Readies an epoch: a source that shuffles does so with `rng`. */
   start?(rng: Rng): void;
   /**
@@ -32,6 +39,8 @@ export interface BatchOptions {
   readonly window: number;
   /** Steps from the start of one window to the next (streams only). */
   readonly stride: number;
+  /** Whether each sequence is to count once, for a validation; else those that fill no batch may be left out. Default false. */
+  readonly all?: boolean;
 }
 
 /** A data set: it makes the batches that the trainer asks for. */

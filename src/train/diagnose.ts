@@ -32,8 +32,11 @@ export async function nonFinite(
   const where = found
     ? `${found.tensor}${time === undefined ? "" : ` at time index ${time}`} is ${found.value}`
     : "the gradient's norm is not finite";
+  const cause = found?.given
+    ? "It came with the data."
+    : `The learning rate is ${learningRate}: a smaller one, or clipping, may help.`;
   return new NonFiniteError(
-    `step ${step}: ${where}; no weight was changed. The learning rate is ${learningRate}: a smaller one, or clipping, may help.`,
+    `step ${step}: ${where}; no weight was changed. ${cause}`,
     step,
     found?.tensor ?? "gradient norm",
     time,
@@ -44,6 +47,8 @@ interface Finding {
   readonly tensor: string;
   readonly time: number | undefined;
   readonly value: number;
+  /** Whether it is a number of the batch. */
+  readonly given?: boolean;
 }
 
 /** Runs the program once more without sharing memory, and names the first value that is not finite. */
@@ -65,6 +70,7 @@ async function findNonFinite(session: Session, options: ProgramOptions): Promise
         time:
           buffer.variable.shape.length === 3 ? Math.floor(at / (data.length / buffer.variable.shape[0]!)) : undefined,
         value: data[at]!,
+        given: buffer.name === "input" || buffer.name === "target",
       };
   }
   executable.run();

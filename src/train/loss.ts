@@ -31,12 +31,18 @@ export interface Loss {
   readonly apply: (prediction: Tensor, target: Tensor, mask?: Tensor) => Tensor;
   /**
    * Refuses numbers that are no targets for predictions of this shape, but where the mask is 0. Default: any numbers will do.
+   * `nameOf` says what a row of the batch is to who made the data.
    * @throws UserError that names the first that is none
    */
-  readonly check?: (prediction: Shape, targets: ArrayLike<number>, mask?: ArrayLike<number>) => void;
+  readonly check?: (
+    prediction: Shape,
+    targets: ArrayLike<number>,
+    mask?: ArrayLike<number>,
+    nameOf?: (row: number) => string,
+  ) => void;
   /**
    * What the mean is taken over, [1], where that depends on the targets: Σ of the weights of the rows that count. It puts the mean of
-   * a window together from the means of its parts. Default: the number of rows, or of those where the mask is 1.
+   * a window together from the means of its parts, and that of a validation from its batches. Default: the number of rows, or of those where the mask is 1.
    */
   readonly weight?: (prediction: Tensor, target: Tensor, mask?: Tensor) => Tensor | undefined;
 }
@@ -54,12 +60,13 @@ export type CheckBatch = (
   inputs: ArrayLike<number>,
   targets: ArrayLike<number>,
   mask: ArrayLike<number> | undefined,
+  nameOf?: (row: number) => string,
 ) => void;
 
 /** Where there is one prediction for a window, its mask says nothing of the targets. */
 export const checkOf =
   ({ check }: Loss, input: Tensor, prediction: Shape): CheckBatch =>
-  (inputs, targets, mask) => {
-    checkInput(input, inputs, mask);
-    check?.(prediction, targets, prediction.length > 2 ? mask : undefined);
+  (inputs, targets, mask, nameOf) => {
+    checkInput(input, inputs, mask, nameOf);
+    check?.(prediction, targets, prediction.length > 2 ? mask : undefined, nameOf);
   };

@@ -217,12 +217,12 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
       const shares = sharesOf(y, mask);
       return shares && sumAll(shares);
     },
-    check(prediction, targets, mask) {
+    check(prediction, targets, mask, nameOf) {
       const classes = columnsOf(prediction);
       const at = firstOutside(classes, targets, mask, ignoreIndex);
       if (at >= 0)
         throw new UserError(
-          `${name}: the target at ${placeIn(prediction, at)} is ${targets[at]}, but the predictions have ${classes} classes, 0 to ${classes - 1}; what is not to count is named by ignoreIndex`,
+          `${name}: the target at ${placeIn(prediction, at, nameOf)} is ${targets[at]}, but the predictions have ${classes} classes, 0 to ${classes - 1}; what is not to count is named by ignoreIndex`,
         );
     },
     apply(z, y, mask) {

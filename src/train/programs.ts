@@ -5,7 +5,7 @@ import { kept } from "../graph/maps.js";
 import type { Shape } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
 import type { Tensor } from "../graph/tensor.js";
-import { batchVariable, type ElementType, type Variable } from "../graph/variable.js";
+import { batchVariable, type ElementType, type Variable, variable } from "../graph/variable.js";
 import type { Assignment, ProgramOptions } from "../program/lower.js";
 import { type CheckBatch, checkOf, type Loss, lossOf, orOne } from "./loss.js";
 import type { Network, Trace } from "./network.js";
@@ -41,6 +41,8 @@ export interface Window {
 interface Forward {
   readonly feed: Feed;
   readonly loss: Tensor;
+  /** What the loss is the mean over, where that depends on the targets or the mask. */
+  readonly weight: Tensor | undefined;
   readonly carried: readonly Assignment[];
   readonly updates: Trace["updates"];
 }
@@ -122,6 +124,7 @@ function forward({ network, loss, variables, shapes, training, window, states }:
   return {
     feed: { input, target: target!, mask, reset, states, check: checkOf(loss, x, prediction) },
     loss: meanOf(means),
+    weight: means[0]!.weight,
     carried: carries ? carriedOn(states, finals) : [],
     updates,
   };
@@ -168,6 +171,8 @@ export function cuts(
 export interface TrainingStep {
   readonly feed: Feed;
   readonly program: ProgramOptions;
+  /** Of a validation: what the loss is the mean over, where batches differ in that. */
+  readonly weight?: Variable | undefined;
 }
 
 /** Forward, loss, gradients, clip, update. */
@@ -192,9 +197,9 @@ export function trainingStep(options: ForwardOptions & UpdateOptions): TrainingS
 
 /** Validation: the loss of a batch, without dropout; the state is carried on. */
 export function validationStep(options: Omit<ForwardOptions, "training" | "window">): TrainingStep {
-  const { feed, loss, carried } = forward({ ...options, training: false });
-  return {
-    feed,
-    program: { name: "validation", results: [{ variable: options.variables.loss, tensor: loss }], commit: carried },
-  };
+  // A batch is not cut: its weight is that of its only part.
+  const { feed, loss, weight, carried } = forward({ ...options, training: false });
+  const counted = weight && { variable: variable("weight", [1]), tensor: weight };
+  const results = [{ variable: options.variables.loss, tensor: loss }, ...(counted ? [counted] : [])];
+  return { feed, program: { name: "validation", results, commit: carried }, weight: counted?.variable };
 }

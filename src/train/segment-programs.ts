@@ -167,11 +167,11 @@ function lossPart({ loss, shapes, size, counted }: SegmentOptions, { prediction,
   const wanted = loss.target(prediction.shape);
   const target = batchVariable("target", wanted.shape, wanted.type);
   const y = current(target);
-  if (atEnd) return { target, loss: lossOf(loss, prediction, y), weight: undefined };
-  const m = mask && prediction.shape.length === 3 ? current(mask) : undefined;
+  const m = mask && !atEnd && prediction.shape.length === 3 ? current(mask) : undefined;
   const mean = lossOf(loss, prediction, y, m);
-  const weight = (loss.weight?.(prediction, y, m) ?? (m && sumAll(m)))?.div(counted * shapes.inputShape[1]!);
-  return { target, loss: mean.mul(weight ?? size / counted), weight };
+  const [own, all] = atEnd ? [1, 1] : [size, counted];
+  const weight = (loss.weight?.(prediction, y, m) ?? (m && sumAll(m)))?.div(all * shapes.inputShape[1]!);
+  return { target, loss: mean.mul(weight ?? own / all), weight };
 }
 
 const results = ({ segment }: SegmentOptions, { loss, weight }: Part): Assignment[] => [

@@ -95,16 +95,17 @@ async function createRunner(session: Session, source: BatchSource, segments: rea
 
 /** The mean over a window, put together from its segments. */
 function createMean(session: Session, { loss, weight }: { readonly loss: Variable; readonly weight: Variable }) {
-  let [sum, weights] = [0, 0];
+  let sum = 0;
+  let weights: number | undefined;
   return {
     async add({ target, weighted }: SegmentProgram): Promise<void> {
       if (!target) return;
       sum += await readNumber(session, loss);
-      if (weighted) weights += await readNumber(session, weight);
+      if (weighted) weights = (weights ?? 0) + (await readNumber(session, weight));
     },
     /** 1 where nothing counts, or where parts are known to add up to 1. */
     weight: () => weights || 1,
-    value: () => sum / (weights || 1),
+    value: () => ({ loss: sum / (weights || 1), weight: weights }),
   };
 }
 
@@ -187,7 +188,7 @@ export async function segmentedTraining(
       await mean.add(program);
     }
     writeNumber(session, variables.totalWeight, mean.weight());
-    return { loss: mean.value() };
+    return mean.value();
   };
 
   return {
@@ -234,7 +235,7 @@ export async function segmentedValidation(
         await runner.run(program, i, seed);
         await mean.add(program);
       }
-      return { loss: mean.value() };
+      return mean.value();
     },
   };
 }

@@ -115,7 +115,10 @@ export interface Trainer {
    * @throws UserError on options out of range, and on data that do not fit the model or the loss
    */
   fit(data: TrainingData, options: FitOptions): AsyncGenerator<Report, void, void>;
-  /** Mean loss over the data's validation part (or its training part where it has none), without dropout. */
+  /**
+   * Mean loss over the data's validation part (or its training part where it has none), without dropout: over all that counts in it
+   * by the loss, however it falls into batches.
+   */
   evaluate(data: TrainingData): Promise<number>;
   predictor(options: PredictorOptions): Promise<Predictor>;
   /** The weights by name; before the first `fit` or predictor those that were given. */
@@ -188,7 +191,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     // Where a batch is one run, and reading its loss takes time, the next ones do not wait for it.
     const most = program.begin && !session.readNow ? MOST_UNDER_WAY : 1;
     const underWay: Promise<Outcome>[] = [];
-    let sum = 0;
+    let [sum, weights] = [0, 0];
     for (let index = 0; index < source.length + most - 1; index++) {
       if (index < source.length) {
         const outcome = program.run(source, index, 0);
@@ -197,14 +200,17 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       }
       if (index < most - 1) continue;
       const outcome = await underWay.shift()!;
-      sum += "loss" in outcome ? outcome.loss : Number.NaN;
+      const [loss, weight = 1] = "loss" in outcome ? [outcome.loss, outcome.weight] : [Number.NaN];
+      const share = (source.share?.(index - most + 1) ?? 1) * weight;
+      sum += loss * share;
+      weights += share;
       await turn();
     }
-    return sum / source.length;
+    return sum / (weights || source.length);
   };
   const { every, through } = window;
   const forTraining = { batch, window: Math.max(every, through), stride: every };
-  const forValidation = { ...forTraining, window: every };
+  const forValidation = { ...forTraining, window: every, all: true };
 
   /** What the update that makes step `step` is to know. */
   const writeScalars = (step: number) => {

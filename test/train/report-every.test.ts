@@ -34,8 +34,10 @@ function series(broken?: number) {
   const rng = createRng(8);
   const inputs = Float64Array.from({ length: ROWS * T * D }, () => rng.normal());
   const targets = Float64Array.from({ length: ROWS }, (_, i) => Math.sin(i));
+  const data = arrayBatches({ inputs, inputShape: [T, D], targets, targetShape: [1], shuffle: false });
+  // Only now: it would be refused.
   if (broken !== undefined) inputs[broken * T * D + 2 * D] = Number.NaN;
-  return arrayBatches({ inputs, inputShape: [T, D], targets, targetShape: [1], shuffle: false });
+  return data;
 }
 
 const trainerOn = (backend: Backend, accumulate = 1, batch = 2): Promise<Trainer> =>

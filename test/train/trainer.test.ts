@@ -428,7 +428,6 @@ describe("a value that is not finite", () => {
       shuffle: false,
     });
     const bad = inputs.slice();
-    bad[1 * 6 + 4] = Number.NaN;
     const dirty = arrayBatches({
       inputs: bad,
       inputShape: [6, 1],
@@ -436,6 +435,8 @@ describe("a value that is not finite", () => {
       targetShape: [1],
       shuffle: false,
     });
+    // Only now: it would be refused.
+    bad[1 * 6 + 4] = Number.NaN;
     for (const backend of [reference(), wasm()]) {
       const trainer = await createTrainer(sequential({ rnn: recurrent(lstm(3), { output: "last" }), head: dense(1) }), {
         loss: mse(),
@@ -448,6 +449,9 @@ describe("a value that is not finite", () => {
       const error = await reports(trainer, dirty, { steps: 3 }).catch((caught: unknown) => caught);
       expect(error).toBeInstanceOf(NonFiniteError);
       expect(error).toMatchObject({ step: 3, tensor: "input", time: 4 });
+      expect((error as Error).message).toBe(
+        "step 3: input at time index 4 is NaN; no weight was changed. It came with the data.",
+      );
       const after = await trainer.checkpoint();
       expect(after.parameters).toEqual(before.parameters);
       expect(after.optimizer).toEqual(before.optimizer);
