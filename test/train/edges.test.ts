@@ -245,7 +245,7 @@ describe("an input that is no index of the model's", () => {
     } as const;
     await expect(
       flat.fit(arrayBatches({ ...four, targetShape: [2], shuffle: false }), { steps: 1 }).next(),
-    ).rejects.toThrow("oneHotEncoding: the index at row 2 of the batch is 4, but there are 3, 0 to 2");
+    ).rejects.toThrow("oneHotEncoding: the index at training example 2 is 4, but there are 3, 0 to 2");
     flat.dispose();
   });
 });

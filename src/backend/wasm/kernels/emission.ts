@@ -7,8 +7,10 @@ import type {
   Chain,
   CrossEntropy,
   ElementType,
+  Gather,
   Instruction,
   Product,
+  Scatter,
   Softmax,
   Transpose,
   View,
@@ -74,6 +76,8 @@ export type Rare = Readonly<
   readonly emitTranspose: (emission: Emission, kernel: Transpose, label: string) => Call;
   readonly emitCrossEntropy: (emission: Emission, kernel: CrossEntropy, label: string) => Call;
   readonly emitSoftmax: (emission: Emission, kernel: Softmax, label: string) => Call;
+  readonly emitGather: (emission: Emission, kernel: Gather, label: string) => Call;
+  readonly emitScatter: (emission: Emission, kernel: Scatter, label: string) => Call;
   readonly emitDots: (emission: Emission, kernel: Product, label: string) => Call;
   readonly emitSwapped: (
     emission: Emission,

@@ -4,16 +4,14 @@ import type { Kernel, View } from "../../../program/program.js";
 import { withViews } from "../../../program/views.js";
 import { emitChain } from "./chain.js";
 import type { Argument, Call, Emission } from "./emission.js";
-import { emitFill, emitGather, emitScatter } from "./moves.js";
+import { emitFill } from "./fill.js";
 import { isRare } from "./pointwise.js";
 import { emitProduct, hasFew } from "./products/products.js";
 import { emitReduce } from "./reduce.js";
 
 /** Whether a kernel wants what is loaded on demand. */
 export const usesRare = (kernel: Kernel): boolean =>
-  kernel.kind === "transpose" ||
-  kernel.kind === "softmax" ||
-  kernel.kind === "crossEntropy" ||
+  ["transpose", "softmax", "crossEntropy", "gather", "scatter"].includes(kernel.kind) ||
   (kernel.kind === "product" && hasFew(kernel)) ||
   (kernel.kind === "chain" && kernel.code.some(isRare));
 
@@ -81,8 +79,8 @@ const emitters: {
   reduce: emitReduce,
   softmax: (emission, kernel, label) => emission.rare!.emitSoftmax(emission, kernel, label),
   crossEntropy: (emission, kernel, label) => emission.rare!.emitCrossEntropy(emission, kernel, label),
-  gather: emitGather,
-  scatter: emitScatter,
+  gather: (emission, kernel, label) => emission.rare!.emitGather(emission, kernel, label),
+  scatter: (emission, kernel, label) => emission.rare!.emitScatter(emission, kernel, label),
   fill: emitFill,
   transpose: (emission, kernel, label) => emission.rare!.emitTranspose(emission, kernel, label),
   allReduce: (emission, kernel, label) => emission.team!.allReduce(emission, kernel, label),

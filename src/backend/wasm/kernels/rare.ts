@@ -4,5 +4,6 @@ export * from "./functions.js";
 export { emitDots } from "./products/dots.js";
 export { emitSwapped } from "./products/swapped.js";
 export { randomNumbers } from "./random.js";
+export { emitGather, emitScatter } from "./rows.js";
 export { emitSoftmax } from "./softmax.js";
 export { emitTranspose } from "./transposition.js";

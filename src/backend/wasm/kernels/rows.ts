@@ -1,10 +1,9 @@
-/** Kernels that move numbers and compute nothing: gather, scatter, fill (and `transposition.ts`). */
-import type { Fill, Gather, Scatter, View } from "../../../program/program.js";
+/** Rows of a table by their indices: gather and scatter. */
+import type { Gather, Scatter, View } from "../../../program/program.js";
 import type { FunctionBuilder } from "../assembler/assembler.js";
 import { f32x4, type I32, i32, type V128, v128 } from "../assembler/instructions.js";
 import {
   advance,
-  asLoop,
   at,
   BYTES,
   type Call,
@@ -15,6 +14,7 @@ import {
   type Pointer,
   times,
 } from "./emission.js";
+import { fill } from "./fill.js";
 
 /** The address of a table's row. */
 const rowOf = (f: FunctionBuilder, table: I32, row: I32, view: View): Pointer =>
@@ -63,19 +63,3 @@ export const emitScatter = (emission: Emission, { input, index, out }: Scatter, 
       advance(f, from, input.stride * BYTES);
     });
   });
-
-function fill(f: FunctionBuilder, view: View, start: Pointer, bits: number): void {
-  const { rows, columns } = asLoop(view);
-  const to = moving(f, start);
-  times(f, rows, () => {
-    forColumns(f, columns, (offset, constant, lanes) => f.store(at(to, offset), f.bits(bits), constant, lanes));
-    if (rows > 1) advance(f, to, view.stride * BYTES);
-  });
-}
-
-export function emitFill(emission: Emission, kernel: Fill, label: string): Call {
-  const number = new DataView(new ArrayBuffer(4));
-  if (emission.typeOf(kernel.out) === "index") number.setInt32(0, kernel.value);
-  else number.setFloat32(0, kernel.value);
-  return callOf(emission, label, [kernel.out], (f, out) => fill(f, kernel.out, out, number.getInt32(0)));
-}
