@@ -4,7 +4,7 @@
  */
 import { reference } from "../backend/reference/index.js";
 import type { Cell } from "../cells/cell.js";
-import { UserError } from "../errors.js";
+import { checkOptions, UserError } from "../errors.js";
 import { current, sumAll, type Tensor } from "../graph/language.js";
 import { type Shape, sizeOf } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
@@ -60,6 +60,7 @@ export interface GradientCheck {
  */
 export async function gradientCheck(subject: Cell | Layer, options: GradientCheckOptions = {}): Promise<GradientCheck> {
   const { tolerance = 1e-6, seed = 1 } = options;
+  checkOptions("gradientCheck", options, "inputShape classes loss targetClasses lengths training tolerance seed");
   const inputShape = options.inputShape ?? ("apply" in subject ? undefined : [4, 3, 5]);
   if (!inputShape)
     throw new UserError(`gradientCheck(${(subject as Layer).kind}): give the \`inputShape\`, [T, N, D] or [N, D]`);

@@ -8,6 +8,7 @@ import { backendNamed } from "../backend/choose.js";
 import type { Backend } from "../backend/contract.js";
 import { evaluate } from "../backend/evaluate.js";
 import type { Cell } from "../cells/cell.js";
+import { checkOptions } from "../errors.js";
 import { current, sliceRows, sumAll, type Tensor } from "../graph/language.js";
 import { columnsOf, rowsOf, type Shape, sizeOf } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
@@ -41,6 +42,7 @@ export interface LayerFlow {
 /** The norm of the loss's gradient at the hidden state of each recurrent layer and time step. */
 export async function gradientFlow(subject: Cell | Layer, options: GradientFlowOptions = {}): Promise<LayerFlow[]> {
   const { inputShape = [100, 16, 8], classes, seed = 1, backend = backendNamed() } = options;
+  checkOptions("gradientFlow", options, "inputShape classes loss weights seed backend");
   const rng = createRng(`${seed}: input`);
   const input = variable("input", inputShape, classes ? "index" : "float");
   const data = Float64Array.from({ length: sizeOf(inputShape) }, () =>

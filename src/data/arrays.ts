@@ -1,5 +1,5 @@
 /** Arrays of examples as training data: whole sequences (full BPTT) or plain rows, shuffled each epoch. */
-import { UserError } from "../errors.js";
+import { checkName, checkOptions, UserError } from "../errors.js";
 import { type Shape, sizeOf } from "../graph/shape.js";
 import type { ElementType } from "../graph/variable.js";
 import type { BatchOptions, BatchSource, TrainingData } from "../train/data.js";
@@ -32,7 +32,12 @@ export interface ArrayOptions extends Examples {
  * @throws UserError where arrays and shapes disagree, or an index is no whole number
  */
 export function arrayBatches(options: ArrayOptions): TrainingData {
-  const { validation, shuffle = true } = options;
+  const { validation, shuffle = true, inputType = "float", targetType = "float" } = options;
+  const examples = "inputs targets lengths";
+  checkOptions("arrayBatches", options, `${examples} inputShape targetShape inputType targetType validation shuffle`);
+  if (validation) checkOptions("arrayBatches: validation", validation, examples);
+  checkName("arrayBatches", "inputType", inputType, "float index");
+  checkName("arrayBatches", "targetType", targetType, "float index");
   countOf(options, options, "training");
   if (validation) countOf(validation, options, "validation");
   return {

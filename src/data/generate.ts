@@ -2,7 +2,7 @@
 
 import type { HostArray } from "../backend/contract.js";
 import { turn } from "../backend/turn.js";
-import { UserError } from "../errors.js";
+import { checkOptions, UserError } from "../errors.js";
 import { createRng } from "../parameters/rng.js";
 import type { Predictor } from "../train/predictor.js";
 import { createSampler, type SamplingOptions } from "./sampling.js";
@@ -28,10 +28,11 @@ export async function* generate(
   vocabulary: Vocabulary,
   options: GenerateOptions = {},
 ): AsyncGenerator<string, void, void> {
-  const { length = 500, seed = 1, prompt } = options;
+  const { length = 500, seed = 1, prompt, ...sampling } = options;
+  checkOptions("generate", options, "prompt length seed temperature topK topP");
   if (!Number.isInteger(length) || length < 0)
     throw new UserError(`The length to write must be a whole number of at least 0, but is ${length}.`);
-  const sampler = createSampler(vocabulary.size, options);
+  const sampler = createSampler(vocabulary.size, sampling);
   const rng = createRng(seed);
   const start = prompt
     ? vocabulary.encode(prompt)
@@ -49,7 +50,7 @@ export async function* generate(
   if (!predictor.runNow && drawing) {
     for (let written = 0; written < length; ) {
       const uniforms = Float64Array.from({ length: Math.min(drawing.most, length - written) }, rng.uniform);
-      for (last of await drawing.draw(last, uniforms, options)) yield vocabulary.characters[last]!;
+      for (last of await drawing.draw(last, uniforms, sampling)) yield vocabulary.characters[last]!;
       written += uniforms.length;
     }
     return;

@@ -1,4 +1,4 @@
-import { UserError } from "../errors.js";
+import { checkOptions, UserError } from "../errors.js";
 import { count, sentence, show } from "./check.js";
 import { createVocabulary, type Vocabulary } from "./vocabulary.js";
 
@@ -30,6 +30,7 @@ export interface TextOptions {
  */
 export function readText(content: string, options: TextOptions = {}): TextData {
   const { validation = 0.1, name = "the text", window = 1 } = options;
+  checkOptions("readText", options, "validation name vocabulary window");
   if (!(validation >= 0 && validation < 1)) {
     throw new UserError(`The validation share must be at least 0 and below 1, but is ${show(validation)}.`);
   }

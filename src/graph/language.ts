@@ -124,8 +124,24 @@ export function oneHot(ids: Tensor, classes: number): Tensor {
   return rows;
 }
 
-/** Cuts the features into `parts` equal pieces; names, given instead of a number, name the pieces for explanations. */
-export function split(x: Tensor, parts: number | readonly string[]): Tensor[] {
+/** As many tensors as the number or the names say, where they are written out. */
+type Pieces<P, A extends Tensor[] = []> = P extends readonly unknown[]
+  ? { -readonly [I in keyof P]: Tensor }
+  : number extends P
+    ? Tensor[]
+    : A["length"] extends P
+      ? A
+      : A["length"] extends 16
+        ? Tensor[]
+        : Pieces<P, [...A, Tensor]>;
+
+/**
+ * Cuts the features of x [.., C] into `parts` equal pieces [.., C/parts]; names, given instead of a number, name the pieces for
+ * explanations.
+ * @throws UserError where C does not divide by their number
+ */
+export function split<const P extends number | readonly string[]>(x: Tensor, parts: P): Pieces<P>;
+export function split(x: Tensor, parts: number | readonly string[]): unknown {
   const count = typeof parts === "number" ? parts : parts.length;
   const columns = columnsOf(x.shape);
   if (!Number.isInteger(count) || count < 1 || columns % count !== 0)

@@ -5,7 +5,7 @@
  * T time, N batch, D input features, H output features of the cell.
  */
 import type { Cell } from "../cells/cell.js";
-import { checkCount, checkRate, UserError } from "../errors.js";
+import { checkCount, checkName, checkOptions, checkRate, UserError } from "../errors.js";
 import {
   concat,
   dropoutMask,
@@ -57,14 +57,23 @@ export function recurrent(cell: Cell, options: RecurrentOptions = {}): Layer {
     residual = false,
     dropout = 0,
     layerNorm = false,
+    initialState = "zero",
     output = "sequence",
   } = options;
+  checkOptions(
+    "recurrent",
+    options,
+    "layers bidirectional residual dropout variationalDropout layerNorm initialState output",
+  );
+  checkName("recurrent", "initialState", initialState, "zero learned");
+  checkName("recurrent", "output", output, "sequence last");
   checkCount("recurrent: layers", layers);
   checkRate("recurrent: the dropout", dropout);
   const variational =
     typeof options.variationalDropout === "object"
       ? options.variationalDropout
       : { input: options.variationalDropout, recurrent: options.variationalDropout };
+  checkOptions("recurrent: variationalDropout", variational, "input recurrent");
   for (const rate of [variational.input, variational.recurrent])
     checkRate("recurrent: the variational dropout", rate ?? 0);
   return {
@@ -84,7 +93,7 @@ export function recurrent(cell: Cell, options: RecurrentOptions = {}): Layer {
               suffix: `_l${l}${reverse ? "_reverse" : ""}`,
               reverse,
               variational,
-              learned: options.initialState === "learned",
+              learned: initialState === "learned",
             }),
           ),
         );

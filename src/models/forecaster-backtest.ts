@@ -2,7 +2,14 @@
 import { type BacktestResult, backtest, type FoldResult } from "../data/series/backtest.js";
 import { sliceCovariates } from "../data/series/covariates.js";
 import { coverage } from "../data/series/metrics.js";
-import { type ForecasterData, type ForecasterOptions, type ForecasterReport, trainForecaster } from "./forecaster.js";
+import { checkOptions } from "../errors.js";
+import {
+  type ForecasterData,
+  type ForecasterOptions,
+  type ForecasterReport,
+  forecasterOptions,
+  trainForecaster,
+} from "./forecaster.js";
 import type { ForecasterConfig } from "./forecaster-state.js";
 
 export interface ForecasterBacktestOptions extends ForecasterData, Omit<ForecasterOptions, "onReport"> {
@@ -36,6 +43,7 @@ export interface ForecasterBacktest extends BacktestResult {
  */
 export async function backtestForecaster(options: ForecasterBacktestOptions): Promise<ForecasterBacktest> {
   const { values, dates, covariates, season = 12, horizon = 12, folds = 5, step, onReport, onFold, ...rest } = options;
+  checkOptions("backtestForecaster", options, `${forecasterOptions} folds step onFold`);
   const made: { level: number; values: Float64Array }[][] = [];
   let config: ForecasterConfig | undefined;
   const result = await backtest({

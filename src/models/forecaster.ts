@@ -8,7 +8,7 @@ import type { BackendName, Threads } from "../backend/choose.js";
 import type { Backend } from "../backend/contract.js";
 import { checkFinite, checkWhole, count, show } from "../data/check.js";
 import type { Covariates } from "../data/series/covariates.js";
-import { UserError } from "../errors.js";
+import { checkName, checkOptions, UserError } from "../errors.js";
 import { current, zeros } from "../graph/language.js";
 import { sameShape, showShape } from "../graph/shape.js";
 import { variable } from "../graph/variable.js";
@@ -91,6 +91,11 @@ export interface ForecasterOptions {
   /** Ends training at the next report; the forecaster then has the weights of that moment. */
   readonly signal?: AbortSignal;
 }
+
+/** The names of `ForecasterData` and `ForecasterOptions`. */
+export const forecasterOptions =
+  "values dates covariates season horizon lookback cell hidden layers dropout members steps epochs batch learningRate weightDecay " +
+  "clipNorm seed quantiles transform smoothing trust backend threads reportEvery onReport signal";
 
 /** One update of the weights, or the latest of several. */
 export interface ForecasterReport {
@@ -365,7 +370,10 @@ const rowsFrom = (from: number, to: number): number[] =>
   Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
 
 function check(options: ForecasterData & ForecasterOptions): void {
-  const { values, dates, covariates } = options;
+  const { values, dates, covariates, transform = "auto", smoothing = "auto" } = options;
+  checkOptions("trainForecaster", options, forecasterOptions);
+  checkName("trainForecaster", "transform", transform, "auto log none");
+  checkName("trainForecaster", "smoothing", smoothing, "auto none");
   if (values.length < 2)
     throw new UserError(`A forecast needs at least 2 values, but the series has ${values.length}.`);
   checkFinite("The series to forecast", values);

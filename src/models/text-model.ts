@@ -3,7 +3,7 @@ import type { Cell } from "../cells/cell.js";
 import { gru } from "../cells/gru.js";
 import { lstm } from "../cells/lstm.js";
 import { rnn } from "../cells/rnn.js";
-import { UserError } from "../errors.js";
+import { checkOptions, UserError } from "../errors.js";
 import { dense } from "../layers/dense.js";
 import { dropout as dropoutLayer } from "../layers/dropout.js";
 import { embedding as embeddingLayer, oneHotEncoding } from "../layers/embedding.js";
@@ -47,6 +47,7 @@ export interface TextModelOptions {
  */
 export function textModel(options: TextModelOptions): Layer {
   const { vocabularySize, cell = "lstm", hidden = 128, layers = 2, embedding = 0, dropout = 0 } = options;
+  checkOptions("textModel", options, "vocabularySize cell hidden layers embedding dropout");
   if (!(dropout >= 0 && dropout < 1))
     throw new UserError(`the dropout must be at least 0 and below 1, not ${String(dropout)}`);
   return sequential({

@@ -1,7 +1,7 @@
 /**
  * Initialisers. A weight [out, in] (PyTorch's layout) has fan-in `in` and fan-out `out`; a vector [n] counts as [n, 1].
  */
-import { UserError } from "../errors.js";
+import { checkOptions, UserError } from "../errors.js";
 import { columnsOf, rowsOf, type Shape, showShape, sizeOf } from "../graph/shape.js";
 import type { Initializer } from "./parameter.js";
 import type { Rng } from "./rng.js";
@@ -65,9 +65,10 @@ export const pytorchUniform = (size: number): Initializer => uniform(1 / Math.sq
  * Orthonormal rows or columns (Saxe, McClelland & Ganguli 2014), by Gram–Schmidt on a normal matrix. A stack of gates
  * [k·H, H] is orthogonal gate by gate with `blocks` = k.
  */
-export const orthogonal =
-  ({ gain = 1, blocks = 1 }: { gain?: number; blocks?: number } = {}): Initializer =>
-  (shape, rng) => {
+export const orthogonal = (options: { gain?: number; blocks?: number } = {}): Initializer => {
+  const { gain = 1, blocks = 1 } = options;
+  checkOptions("orthogonal", options, "gain blocks");
+  return (shape, rng) => {
     const [rows, columns] = [rowsOf(shape) / blocks, columnsOf(shape)];
     if (!Number.isInteger(rows))
       throw new UserError(`orthogonal: ${showShape(shape)} does not divide into ${blocks} blocks of rows`);
@@ -79,6 +80,7 @@ export const orthogonal =
       );
     return out;
   };
+};
 
 function orthonormal(rows: number, columns: number, rng: Rng): Float64Array {
   // Vectors of the longer side, as many as the shorter, made orthonormal one after the other (twice, for accuracy).

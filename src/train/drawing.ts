@@ -92,14 +92,7 @@ export function createDrawings({ input, program }: PredictionStep): Drawings {
       };
     },
     program(from) {
-      const [u, turn, greedy, divisor, k, p] = split(current(settings), 6) as [
-        Tensor,
-        Tensor,
-        Tensor,
-        Tensor,
-        Tensor,
-        Tensor,
-      ];
+      const [u, turn, greedy, divisor, k, p] = split(current(settings), 6);
       const below = z.sub(maxColumns(z));
       const weights = exp(below.div(divisor)).mul(select(greedy, equal(below, 0), 1));
       const ordered = from === "all" ? notAfter(classes) : notAfterInRank(z);

@@ -1,6 +1,6 @@
 /** Running a trained model: forward only, with the recurrent state carried from call to call where asked for. */
 import type { Executable, HostArray, Session } from "../backend/contract.js";
-import { UserError } from "../errors.js";
+import { checkOptions, UserError } from "../errors.js";
 import { kept } from "../graph/maps.js";
 import { type Shape, sameShape, showShape, sizeOf } from "../graph/shape.js";
 import type { ElementType } from "../graph/variable.js";
@@ -69,6 +69,7 @@ export async function createPredictorOn(
   revision: () => number,
 ): Promise<Predictor> {
   const { inputShape, inputType = "float", lengths: masked = false } = options;
+  checkOptions("predictor", options, "inputShape inputType carry lengths");
   const step = predictionStep(network, variables, {
     inputShape,
     inputType,

@@ -5,7 +5,7 @@
 import { type BackendName, backendNamed, type Threads } from "../backend/choose.js";
 import type { Backend, Memory } from "../backend/contract.js";
 import { turn } from "../backend/turn.js";
-import { checkAboveZero, checkCount, UserError } from "../errors.js";
+import { checkAboveZero, checkCount, checkOptions, UserError } from "../errors.js";
 import { randomKey } from "../graph/random.js";
 import { sameShape, sizeOf } from "../graph/shape.js";
 import { initialOf, type Variable } from "../graph/variable.js";
@@ -55,6 +55,11 @@ export type Bptt = (
   readonly recompute?: boolean | number;
 };
 
+type NamedTensors = Readonly<Record<string, NamedTensor>> | ReadonlyMap<string, NamedTensor>;
+
+const byName = (tensors: NamedTensors = {}): Readonly<Record<string, NamedTensor>> =>
+  tensors instanceof Map ? Object.fromEntries(tensors) : (tensors as Readonly<Record<string, NamedTensor>>);
+
 export interface TrainerOptions {
   readonly loss: Loss;
   readonly optimizer: Optimizer;
@@ -76,10 +81,10 @@ export interface TrainerOptions {
    */
   readonly threads?: Threads;
   /**
-   * Weights to start from, by parameter name; those not named start from the seed. The first `fit` or predictor throws a UserError on
-   * a name or shape that the model has not.
+   * Weights to start from, by parameter name, as an object or a Map; those not named start from the seed. The first `fit` or predictor
+   * throws a UserError on a name or shape that the model has not.
    */
-  readonly weights?: Readonly<Record<string, NamedTensor>>;
+  readonly weights?: NamedTensors;
 }
 
 export interface FitOptions {
@@ -115,7 +120,7 @@ export interface Trainer {
   /** The weights by name. */
   parameters(): Promise<Record<string, NamedTensor>>;
   /** Replaces weights by name. @throws UserError on a name or shape that the model has not */
-  load(parameters: Readonly<Record<string, NamedTensor>>): void;
+  load(parameters: NamedTensors): void;
   checkpoint(): Promise<Checkpoint>;
   restore(checkpoint: Checkpoint): void;
   memory(): Memory;
@@ -129,6 +134,13 @@ export interface Trainer {
 export async function createTrainer(model: Layer, options: TrainerOptions): Promise<Trainer> {
   const { loss, optimizer, schedule, clip = {}, bptt = {}, batch = 32, accumulate = 1, seed = 1 } = options;
   const { recompute = false } = bptt;
+  checkOptions(
+    "createTrainer",
+    options,
+    "loss optimizer schedule clip bptt batch accumulate seed backend threads weights",
+  );
+  checkOptions("clip", clip, "norm value");
+  checkOptions("bptt", bptt, `${"every" in bptt ? "every through" : "window"} recompute`);
   const window: Window = "every" in bptt ? bptt : { every: bptt.window ?? 50, through: bptt.window ?? 50 };
   for (const [name, value] of Object.entries({
     batch,
@@ -145,7 +157,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   const backend =
     typeof options.backend === "object" ? options.backend : backendNamed(options.backend, { threads: options.threads });
   const session = await backend.createSession();
-  const network = createNetwork(model, seed, options.weights);
+  const network = createNetwork(model, seed, byName(options.weights));
   const variables = createTrainerVariables(optimizer);
   const pending = new Map<string, NamedTensor>();
   let progress: Progress = { step: 0, epoch: 0, index: 0, seed, metrics: [], bestLoss: null, sinceBest: 0 };
@@ -211,6 +223,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       restoreBest = patience < Infinity,
       reportEvery = 1,
     } = fitOptions;
+    checkOptions("fit", fitOptions, "steps epochs validateEvery patience restoreBest reportEvery");
     checkCount("reportEvery", reportEvery);
     if (steps === Infinity && epochs === Infinity)
       throw new UserError("fit wants to know when to stop: give `steps` or `epochs`");
@@ -327,7 +340,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     for (const [name, tensor] of Object.entries(tensors)) if (!known.has(name)) otherwise?.(name, tensor);
   };
 
-  const load = (parameters: Readonly<Record<string, NamedTensor>>): void => {
+  const load = (tensors: NamedTensors): void => {
+    const parameters = byName(tensors);
     network.give(parameters);
     revision++;
     writeAll(parameters, network.parameters);

@@ -1,4 +1,4 @@
-import { UserError } from "../../errors.js";
+import { checkOptions, UserError } from "../../errors.js";
 import { checkFinite, checkWhole, count } from "../check.js";
 import { naive, seasonalNaive } from "./baselines.js";
 import { mae, naiveScale, rmse, smape } from "./metrics.js";
@@ -66,6 +66,7 @@ export interface BacktestResult extends Accuracy {
  */
 export async function backtest(options: BacktestOptions): Promise<BacktestResult> {
   const { values, horizon, folds = 5, season = 1, forecaster, onFold } = options;
+  checkOptions("backtest", options, "values horizon folds step season minimumTrain forecaster onFold");
   const origins = originsOf(options);
   const results: FoldResult[] = [];
   for (const [index, origin] of origins.entries()) {

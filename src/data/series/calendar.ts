@@ -1,4 +1,4 @@
-import { UserError } from "../../errors.js";
+import { checkName, checkOptions, UserError } from "../../errors.js";
 import { checkWhole, count, show } from "../check.js";
 import { type DateFormat, formatsLike } from "./dates.js";
 
@@ -40,6 +40,8 @@ const REMEDY =
  */
 export function readCalendar(dates: readonly string[], options: CalendarOptions = {}): Calendar | undefined {
   const { gaps = "refuse", place = (row: number) => `Row ${row + 1}` } = options;
+  checkOptions("readCalendar", options, "gaps place");
+  checkName("readCalendar", "gaps", gaps, "refuse ignore");
   const sample = [...dates].reverse().find((text) => formatsLike(text).length > 0);
   if (sample === undefined) {
     return undefined;

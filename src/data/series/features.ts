@@ -1,4 +1,4 @@
-import { UserError } from "../../errors.js";
+import { checkOptions, UserError } from "../../errors.js";
 import { checkWhole, listNames, show } from "../check.js";
 import { readCalendar } from "./calendar.js";
 import { type Covariates, covariatesOf, type NamedColumn } from "./covariates.js";
@@ -51,6 +51,7 @@ export interface SeasonOptions {
 /** sin and cos of 2π · k · index / season for k = 1 … harmonics, for `rows` rows from `start`: [T, 2 · harmonics]. */
 export function seasonFeatures(rows: number, options: SeasonOptions): Covariates {
   const { season, harmonics = 1, start = 0 } = options;
+  checkOptions("seasonFeatures", options, "season harmonics start");
   checkWhole("The number of rows", rows, 0);
   checkWhole("The number of harmonics", harmonics);
   checkWhole("The first index", start, 0);

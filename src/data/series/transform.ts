@@ -1,5 +1,5 @@
 // v stands for the original values, z for the transformed ones.
-import { UserError } from "../../errors.js";
+import { checkOptions, UserError } from "../../errors.js";
 import { checkFinite, checkWhole, count } from "../check.js";
 
 /** A transform before it has seen a series: `fit` takes its settings from the training part alone. */
@@ -46,6 +46,7 @@ export function log1p(): TransformSpec {
  */
 export function difference(options: { readonly lag?: number } = {}): TransformSpec {
   const { lag = 1 } = options;
+  checkOptions("difference", options, "lag");
   checkWhole("The lag of a difference", lag);
   return fixed({ kind: "difference", lag });
 }

@@ -1,5 +1,5 @@
 // Shapes: T lookback, N batch, H horizon, D = 1 + C inputs a row, C covariates. Inputs are time-major.
-import { UserError } from "../../errors.js";
+import { checkOptions, UserError } from "../../errors.js";
 import { checkFinite, checkWhole, count } from "../check.js";
 import type { Covariates } from "./covariates.js";
 
@@ -46,6 +46,7 @@ export type Floats = Float32Array | Float64Array;
 /** The windows of a series, in time order. Throws a UserError where not one fits, saying how many rows it needs. */
 export function createWindows(values: Float64Array, options: WindowOptions, covariates?: Covariates): Windows {
   const { lookback, horizon, stride = 1, within = { from: 0, to: values.length } } = options;
+  checkOptions("createWindows", options, "lookback horizon stride within");
   checkWhole("The lookback", lookback);
   checkWhole("The horizon", horizon);
   checkWhole("The stride", stride);
@@ -124,6 +125,7 @@ export function splitInTime(
   rows: number,
   options: { readonly validation?: number; readonly test?: number } = {},
 ): Split {
+  checkOptions("splitInTime", options, "validation test");
   checkWhole("The number of rows", rows);
   const validation = rowsOf("validation", options.validation ?? 0.1, rows);
   const test = rowsOf("test", options.test ?? 0, rows);
