@@ -4,6 +4,7 @@ import type { HostArray } from "../backend/contract.js";
 import { turn } from "../backend/turn.js";
 import { checkOptions, UserError } from "../errors.js";
 import { createRng } from "../parameters/rng.js";
+import { alone } from "../train/alone.js";
 import type { Predictor } from "../train/predictor.js";
 import { createSampler, type SamplingOptions } from "./sampling.js";
 import type { Vocabulary } from "./vocabulary.js";
@@ -21,12 +22,20 @@ export interface GenerateOptions extends SamplingOptions {
  * Characters that the model writes after `prompt`, one by one. `predictor` takes one index at a time, [1, 1, 1], carries its state,
  * and gives logits over the vocabulary. On a graphics processor 64 are drawn before they are read, of a vocabulary of 512 at most;
  * of a larger one each is drawn here.
- * @throws UserError on a prompt with characters that the vocabulary has not
+ * @throws UserError on a prompt with characters that the vocabulary has not, and while the predictor writes something else: a text
+ * beside it wants a predictor of its own
  */
-export async function* generate(
+export const generate = (
   predictor: Predictor,
   vocabulary: Vocabulary,
   options: GenerateOptions = {},
+): AsyncGenerator<string, void, void> =>
+  alone(predictor, "generate with this predictor", written(predictor, vocabulary, options));
+
+async function* written(
+  predictor: Predictor,
+  vocabulary: Vocabulary,
+  options: GenerateOptions,
 ): AsyncGenerator<string, void, void> {
   const { length = 500, seed = 1, prompt, ...sampling } = options;
   checkOptions("generate", options, "prompt length seed temperature topK topP");

@@ -7,7 +7,7 @@ import {
   type ForecasterData,
   type ForecasterOptions,
   type ForecasterReport,
-  forecasterOptions,
+  optionNames,
   trainForecaster,
 } from "./forecaster.js";
 import type { ForecasterConfig } from "./forecaster-state.js";
@@ -43,7 +43,7 @@ export interface ForecasterBacktest extends BacktestResult {
  */
 export async function backtestForecaster(options: ForecasterBacktestOptions): Promise<ForecasterBacktest> {
   const { values, dates, covariates, season = 12, horizon = 12, folds = 5, step, onReport, onFold, ...rest } = options;
-  checkOptions("backtestForecaster", options, `${forecasterOptions} folds step onFold`);
+  checkOptions("backtestForecaster", options, `${optionNames} folds step onFold`);
   const made: { level: number; values: Float64Array }[][] = [];
   let config: ForecasterConfig | undefined;
   const result = await backtest({

@@ -92,9 +92,9 @@ export interface ForecasterOptions {
   readonly signal?: AbortSignal;
 }
 
-/** The names of `ForecasterData` and `ForecasterOptions`. */
-export const forecasterOptions =
-  "values dates covariates season horizon lookback cell hidden layers dropout members steps epochs batch learningRate weightDecay " +
+/** The names of `ForecasterData` and `ForecasterOptions`; a `Series` may stand among them whole. */
+export const optionNames =
+  "values name column calendar dates covariates season horizon lookback cell hidden layers dropout members steps epochs batch learningRate weightDecay " +
   "clipNorm seed quantiles transform smoothing trust backend threads reportEvery onReport signal";
 
 /** One update of the weights, or the latest of several. */
@@ -371,7 +371,7 @@ const rowsFrom = (from: number, to: number): number[] =>
 
 function check(options: ForecasterData & ForecasterOptions): void {
   const { values, dates, covariates, transform = "auto", smoothing = "auto" } = options;
-  checkOptions("trainForecaster", options, forecasterOptions);
+  checkOptions("trainForecaster", options, optionNames);
   checkName("trainForecaster", "transform", transform, "auto log none");
   checkName("trainForecaster", "smoothing", smoothing, "auto none");
   if (values.length < 2)

@@ -11,6 +11,7 @@ import { sameShape, sizeOf } from "../graph/shape.js";
 import { initialOf, type Variable } from "../graph/variable.js";
 import type { Layer } from "../layers/layer.js";
 import { createRng } from "../parameters/rng.js";
+import { alone } from "./alone.js";
 import { createBatchPrograms } from "./batch-programs.js";
 import { type Outcome, readNumber, writeNumber } from "./batches.js";
 import type { BatchSource, TrainingData } from "./data.js";
@@ -214,7 +215,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
 
   let several: Promise<Several> | undefined;
 
-  async function* fit(data: TrainingData, fitOptions: FitOptions): AsyncGenerator<Report, void, void> {
+  async function* train(data: TrainingData, fitOptions: FitOptions): AsyncGenerator<Report, void, void> {
     const {
       steps = Infinity,
       epochs = Infinity,
@@ -354,7 +355,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     get progress() {
       return progress;
     },
-    fit,
+    fit: (data, options) => alone(network, "fit", train(data, options)),
     evaluate: (data) => evaluateOn(data.validation?.(forValidation) ?? data.train(forValidation)),
     async predictor(predictorOptions) {
       const { createPredictorOn } = await onDemand.predictor();

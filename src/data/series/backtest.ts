@@ -66,7 +66,9 @@ export interface BacktestResult extends Accuracy {
  */
 export async function backtest(options: BacktestOptions): Promise<BacktestResult> {
   const { values, horizon, folds = 5, season = 1, forecaster, onFold } = options;
-  checkOptions("backtest", options, "values horizon folds step season minimumTrain forecaster onFold");
+  // A `Series` may stand among them whole.
+  const ofSeries = "values name column calendar dates covariates";
+  checkOptions("backtest", options, `${ofSeries} horizon folds step season minimumTrain forecaster onFold`);
   const origins = originsOf(options);
   const results: FoldResult[] = [];
   for (const [index, origin] of origins.entries()) {
