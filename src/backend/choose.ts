@@ -3,6 +3,7 @@ import type { Backend } from "./contract.js";
 import { hasSimd } from "./wasm/features.js";
 import { wasm } from "./wasm/index.js";
 
+/** A backend by name; what each needs: `backendNamed`. */
 export type BackendName = "auto" | "wasm" | "webgpu" | "reference";
 
 /** Threads that share the batch, where the backend works on the processor; "auto" (default): as many as there are processors. */

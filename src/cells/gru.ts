@@ -12,6 +12,7 @@ import { constant } from "../graph/tensor.js";
 import type { Initializer } from "../parameters/parameter.js";
 import { type Cell, defineCell } from "./cell.js";
 
+/** Options of `gru`; all have defaults. */
 export interface GruOptions {
   /** Whether the reset gate acts after the recurrent product (default, as PyTorch) or before it. */
   readonly reset?: "after" | "before";

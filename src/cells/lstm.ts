@@ -13,6 +13,7 @@ import type { Tensor } from "../graph/tensor.js";
 import type { Initializer } from "../parameters/parameter.js";
 import { type Cell, defineCell } from "./cell.js";
 
+/** Options of `lstm`; all have defaults. */
 export interface LstmOptions {
   /** Features of h where they are fewer than those of c: PyTorch's proj_size. Default: none. */
   readonly projection?: number;

@@ -8,6 +8,7 @@ import { linear, relu, tanh } from "../graph/language.js";
 import type { Initializer } from "../parameters/parameter.js";
 import { type Cell, defineCell } from "./cell.js";
 
+/** Options of `rnn`; all have defaults. */
 export interface RnnOptions {
   /** φ; default "tanh". */
   readonly nonlinearity?: "tanh" | "relu";

@@ -15,6 +15,7 @@ import type { Loss } from "../train/loss.js";
 import { createNetwork } from "../train/network.js";
 import { asLayer } from "./subject.js";
 
+/** Options of `gradientCheck`. */
 export interface GradientCheckOptions {
   /** Of the inputs. Default [4, 3, 5] (T, N, D) for a cell; a layer must say. */
   readonly inputShape?: Shape;
@@ -34,6 +35,7 @@ export interface GradientCheckOptions {
   readonly seed?: number;
 }
 
+/** How well one tensor's gradient agrees. */
 export interface GradientCheckRow {
   /** "weight_ih_l0", "input", "state h_l0". */
   readonly name: string;
@@ -46,6 +48,7 @@ export interface GradientCheckRow {
   readonly kinks: number;
 }
 
+/** The result of `gradientCheck`. */
 export interface GradientCheck {
   readonly passed: boolean;
   readonly tolerance: number;

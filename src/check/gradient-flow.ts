@@ -19,6 +19,7 @@ import { createNetwork } from "../train/network.js";
 import type { NamedTensor } from "../train/predictor.js";
 import { asLayer } from "./subject.js";
 
+/** Options of `gradientFlow`; all have defaults. */
 export interface GradientFlowOptions {
   /** [T, N, D]. Default [100, 16, 8]. */
   readonly inputShape?: Shape;
@@ -28,10 +29,13 @@ export interface GradientFlowOptions {
   readonly loss?: (output: Tensor) => Tensor;
   /** Trained weights by name; those not named start from the seed. */
   readonly weights?: Readonly<Record<string, NamedTensor>>;
+  /** Of the weights and the input. Default 1. */
   readonly seed?: number;
+  /** Default `backendNamed()`. */
   readonly backend?: Backend;
 }
 
+/** The gradient at one hidden state. */
 export interface LayerFlow {
   /** The hidden state: "h_l0", "rnn.h_l1_reverse". */
   readonly name: string;

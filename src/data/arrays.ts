@@ -4,14 +4,17 @@ import { type Shape, sizeOf } from "../graph/shape.js";
 import type { ElementType } from "../graph/variable.js";
 import type { BatchOptions, BatchSource, TrainingData } from "../train/data.js";
 
+/** Examples, one after another. */
 export interface Examples {
   /** Example after example, each row-major in `inputShape`. */
   readonly inputs: ArrayLike<number>;
+  /** Likewise in `targetShape`; class numbers from 0 for "index" targets. */
   readonly targets: ArrayLike<number>;
   /** Valid steps of each example, 1 … T; all T by default. */
   readonly lengths?: ArrayLike<number>;
 }
 
+/** What `arrayBatches` makes batches of. */
 export interface ArrayOptions extends Examples {
   /** Of one example: [T, D], or [D] for a network without time. For an "index" input D is 1. */
   readonly inputShape: Shape;

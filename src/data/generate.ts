@@ -9,6 +9,7 @@ import type { Predictor } from "../train/predictor.js";
 import { createSampler, type SamplingOptions } from "./sampling.js";
 import type { Vocabulary } from "./vocabulary.js";
 
+/** Options of `generate`; all have defaults. */
 export interface GenerateOptions extends SamplingOptions {
   /** What the model reads before it writes; its own output goes on from there. Default: the vocabulary's line break, else its first character. */
   readonly prompt?: string;

@@ -3,6 +3,7 @@
 import { checkName, checkOptions, UserError } from "../errors.js";
 import { checkWhole, count } from "./check.js";
 
+/** How a text is cut into streams. */
 export interface StreamOptions {
   /** N: how many streams run side by side. */
   readonly batch: number;

@@ -12,6 +12,7 @@ export interface TextData {
   readonly validation: Int32Array;
 }
 
+/** Options of `readText`; all have defaults. */
 export interface TextOptions {
   /** The share of the characters, from the end, kept for validation: 0 ≤ share < 1. Default 0.1. */
   readonly validation?: number;

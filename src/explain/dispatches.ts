@@ -9,6 +9,7 @@ import { batchVariable, variable } from "../graph/variable.js";
 import { recurrent } from "../layers/recurrent.js";
 import { createNetwork } from "../train/network.js";
 
+/** Options of `explainDispatches`; all have defaults. */
 export interface DispatchesOptions {
   /** D, features of the input. Default: as many as the cell's output has. */
   readonly input?: number;

@@ -8,6 +8,7 @@ import { equationsOf, type Line, type Part, type Pass } from "./equations.js";
 import { type Sizes, sizesOf, traced } from "./sizes.js";
 import { type TracedCell, traceCell } from "./step.js";
 
+/** Options of `explain`; all have defaults. */
 export interface ExplainOptions {
   /** Features of the input. Default: any number, D; as many as the output has where the cell wants that. */
   readonly input?: number;

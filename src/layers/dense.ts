@@ -12,6 +12,7 @@ import { type Activation, activationFunction } from "./activation.js";
 import { checkRows } from "./check.js";
 import type { Layer } from "./layer.js";
 
+/** Options of `dense`; all have defaults. */
 export interface DenseOptions {
   /** f. Default "identity". */
   readonly activation?: Activation;

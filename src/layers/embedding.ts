@@ -6,6 +6,7 @@ import type { Initializer } from "../parameters/parameter.js";
 import { checkIndices } from "./check.js";
 import type { Layer } from "./layer.js";
 
+/** Options of `embedding`; all have defaults. */
 export interface EmbeddingOptions {
   /** How `weight` [V, D] starts. Default N(0, 1), as PyTorch's Embedding. */
   readonly initializer?: Initializer;

@@ -16,6 +16,7 @@ import { oneInit, zeroInit } from "../parameters/initializers.js";
 import { checkPositive, checkRows, maskOf } from "./check.js";
 import type { Layer } from "./layer.js";
 
+/** Options of `layerNorm`; all have defaults. */
 export interface LayerNormOptions {
   /** ε. Default 1e-5, as PyTorch. */
   readonly epsilon?: number;
@@ -37,6 +38,7 @@ export function layerNorm(options: LayerNormOptions = {}): Layer {
   };
 }
 
+/** Options of `batchNorm`; all have defaults. */
 export interface BatchNormOptions {
   /** m, the part of the batch's statistics in the running ones. Default 0.1, as PyTorch. */
   readonly momentum?: number;

@@ -23,6 +23,7 @@ import type { Tensor } from "../graph/tensor.js";
 import { oneInit, zeroInit } from "../parameters/initializers.js";
 import type { Context, Layer } from "./layer.js";
 
+/** Options of `recurrent`; all have defaults. */
 export interface RecurrentOptions {
   /** Layers on top of one another; each has the cell's own sizes. Default 1. */
   readonly layers?: number;
@@ -176,7 +177,7 @@ function runDirection(
     state: initial,
     step(at, previous) {
       const seen = stateMask ? { ...previous, [cell.output]: previous[cell.output]!.mul(stateMask) } : previous;
-      let next = cell.step(at.x!, seen, parameters);
+      let next = cell.step(at.x!, seen, parameters) ?? {};
       if (at.probe) next = { ...next, [cell.output]: next[cell.output]!.add(at.probe) };
       if (at.mask) {
         // Past a sequence's end the state stays as it was, and the output is zero.

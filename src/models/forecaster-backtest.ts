@@ -12,6 +12,7 @@ import {
 } from "./forecaster.js";
 import type { ForecasterConfig } from "./forecaster-state.js";
 
+/** A forecaster's data and options, and where to evaluate it. */
 export interface ForecasterBacktestOptions extends ForecasterData, Omit<ForecasterOptions, "onReport"> {
   /** How many origins; the last leaves exactly `horizon` values after it. Default 5. */
   readonly folds?: number;
@@ -32,6 +33,7 @@ export interface Coverage {
   readonly actual: number;
 }
 
+/** Accuracy by fold and over all, and how well the quantiles hold. */
 export interface ForecasterBacktest extends BacktestResult {
   /** Of each pair of quantile levels around the median, the widest first. */
   readonly coverage: readonly Coverage[];

@@ -13,6 +13,7 @@ import { sequential } from "../layers/sequential.js";
 
 const cells: Readonly<Record<CellName, (hidden: number) => Cell>> = { rnn, lstm, gru };
 
+/** One of the three cells that have names. */
 export type CellName = "rnn" | "lstm" | "gru";
 
 /** The cells that can be asked for by name. */
@@ -25,6 +26,7 @@ export function cellNamed(name: CellName, hidden: number): Cell {
   return cells[name](hidden);
 }
 
+/** The sizes of a text model. */
 export interface TextModelOptions {
   /** V: characters that are told apart. */
   readonly vocabularySize: number;

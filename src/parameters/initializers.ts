@@ -6,8 +6,13 @@ import { columnsOf, rowsOf, type Shape, showShape, sizeOf } from "../graph/shape
 import type { Initializer } from "./parameter.js";
 import type { Rng } from "./rng.js";
 
-const fans = (shape: Shape): { readonly fanIn: number; readonly fanOut: number } =>
-  shape.length < 2 ? { fanIn: 1, fanOut: sizeOf(shape) } : { fanIn: columnsOf(shape), fanOut: rowsOf(shape) };
+function fans(shape: Shape): { readonly fanIn: number; readonly fanOut: number } {
+  if (!Array.isArray(shape))
+    throw new UserError(
+      "heUniform, heNormal, lecunUniform and lecunNormal are initialisers: give them, do not call them",
+    );
+  return shape.length < 2 ? { fanIn: 1, fanOut: sizeOf(shape) } : { fanIn: columnsOf(shape), fanOut: rowsOf(shape) };
+}
 
 /** A plain loop: `Float64Array.from` takes thrice as long. */
 function filled(shape: Shape, next: () => number): Float64Array {
@@ -22,7 +27,9 @@ export const constantOf =
   (shape) =>
     filled(shape, () => value);
 
+/** Zeros. */
 export const zeroInit: Initializer = constantOf(0);
+/** Ones. */
 export const oneInit: Initializer = constantOf(1);
 
 /** U(−bound, bound). */

@@ -44,6 +44,7 @@ const LEAST_SHARE = 1e-6;
 /** A power of 2 above all classes: class and rank in one number of 32 bits. */
 const FRACTION = 1024;
 
+/** How a class is drawn from logits; all have defaults. */
 export interface SamplingOptions {
   /** Logits are divided by it: below 1 bolder, above 1 wilder, 0 always the likeliest. Default 1. */
   readonly temperature?: number;

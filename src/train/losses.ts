@@ -94,6 +94,7 @@ export function halfMse(): Loss {
 /** Mean absolute error; its slope at 0 is 0. z and y [.., C]. */
 export const mae = (): Loss => elementwise({ name: "mae", elements: (z, y) => abs(z.sub(y)) });
 
+/** Options of `huber`; all have defaults. */
 export interface HuberOptions {
   /** δ, the error where the parabola ends and the straight line begins. Default 1, as PyTorch. */
   readonly delta?: number;
@@ -134,6 +135,7 @@ export function bce(): Loss {
   });
 }
 
+/** Options of `bceWithLogits`; all have defaults. */
 export interface BceWithLogitsOptions {
   /** w, the weight of y = 1 against y = 0: one number, or one for each column. Default 1. */
   readonly positiveWeight?: number | readonly number[];
@@ -176,6 +178,7 @@ function checkWeights(name: string, what: string, weights: readonly number[]): v
   if (!weights.some((weight) => weight > 0)) throw new UserError(`${name}: ${what} holds no number above 0`);
 }
 
+/** Options of `crossEntropy`; all have defaults. */
 export interface CrossEntropyOptions {
   /** ε, the part of the target that is spread over all V classes (Szegedy et al. 2016). Default 0. */
   readonly labelSmoothing?: number;
@@ -279,6 +282,7 @@ function parts(name: string, prediction: Shape, count: number, what: string): nu
   return columns;
 }
 
+/** Options of `gaussianNll`; all have defaults. */
 export interface GaussianNllOptions {
   /** The least variance. Default 1e-3. */
   readonly epsilon?: number;

@@ -11,7 +11,9 @@ import type { Context, Layer } from "../layers/layer.js";
 import type { Initializer } from "../parameters/parameter.js";
 import { createRng } from "../parameters/rng.js";
 
+/** The weights of a model, whatever the shapes that it is run on. */
 export interface Network {
+  /** What was given to `createTrainer`. */
   readonly model: Layer;
   /** Trainable variables by name, in the order of first use. Complete after the first trace. */
   readonly parameters: ReadonlyMap<string, Variable>;
@@ -19,6 +21,7 @@ export interface Network {
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** Variables that training updates without gradient. */
   readonly statistics: ReadonlyMap<string, Variable>;
+  /** The model applied to `input`. @throws UserError on an input that a layer cannot take, or weights that do not fit */
   trace(input: Tensor, options: TraceOptions): Trace;
   /** Weights (or statistics) for names that no trace has asked for yet, in place of the initialisers' numbers; checks those it has. */
   give(

@@ -21,6 +21,7 @@ import { maximum, sqrt, square } from "../graph/language.js";
 import type { Tensor } from "../graph/tensor.js";
 import type { Optimizer } from "./optimizer.js";
 
+/** Options of `sgd`; all have defaults. */
 export interface SgdOptions {
   /** γ; default 0.001. */
   readonly learningRate?: number;
@@ -62,6 +63,7 @@ export function sgd(options: SgdOptions = {}): Optimizer {
   };
 }
 
+/** Options of `adagrad`; all have defaults. */
 export interface AdagradOptions {
   /** γ; default 0.01. */
   readonly learningRate?: number;
@@ -98,6 +100,7 @@ export function adagrad(options: AdagradOptions = {}): Optimizer {
   };
 }
 
+/** Options of `rmsprop`; all have defaults. */
 export interface RmspropOptions {
   /** γ; default 0.01. */
   readonly learningRate?: number;
@@ -143,6 +146,7 @@ export function rmsprop(options: RmspropOptions = {}): Optimizer {
   };
 }
 
+/** Options of `adam` and `adamw`; all have defaults. */
 export interface AdamOptions {
   /** γ; default 0.001. */
   readonly learningRate?: number;

@@ -11,9 +11,11 @@ import type { Network } from "./network.js";
 import { predictionStep } from "./prediction.js";
 import type { TrainerVariables } from "./update.js";
 
+/** What a predictor is to be made for. */
 export interface PredictorOptions {
   /** [T, N, D], or [N, D] for a network without time; for index inputs D is 1. */
   readonly inputShape: Shape;
+  /** Default "float"; "index" for a model that begins with an embedding or one-hot encoding. */
   readonly inputType?: ElementType;
   /** Keep the state from call to call. Default true for [T, N, D]. */
   readonly carry?: boolean;

@@ -49,6 +49,7 @@ export function cosine(options: { readonly steps: number; readonly minimum?: num
   };
 }
 
+/** Options of `oneCycle`. */
 export interface OneCycleOptions {
   /** Updates in the whole cycle; beyond, the rate stays where it ended. */
   readonly totalSteps: number;
@@ -109,6 +110,7 @@ export function oneCycle(options: OneCycleOptions): Schedule {
   };
 }
 
+/** Options of `warmUp`. */
 export interface WarmUpOptions {
   /** Updates until the full rate is reached. */
   readonly steps: number;
@@ -137,6 +139,7 @@ export function warmUp(options: WarmUpOptions): Schedule {
   };
 }
 
+/** Options of `plateau`. */
 export interface PlateauOptions {
   /** What the rate is multiplied by; default 0.1. */
   readonly factor?: number;

@@ -61,10 +61,15 @@ type NamedTensors = Readonly<Record<string, NamedTensor>> | ReadonlyMap<string, 
 const byName = (tensors: NamedTensors = {}): Readonly<Record<string, NamedTensor>> =>
   tensors instanceof Map ? Object.fromEntries(tensors) : (tensors as Readonly<Record<string, NamedTensor>>);
 
+/** How to train; only `loss` and `optimizer` have no default. */
 export interface TrainerOptions {
+  /** `crossEntropy()`, `mse()`, …: it says which targets the data must have. */
   readonly loss: Loss;
+  /** `adam()`, `sgd()`, …; its learning rate is the one that `schedule` changes. */
   readonly optimizer: Optimizer;
+  /** The learning rate over updates: `schedules.cosine(…)`, … Default: constant. */
   readonly schedule?: Schedule;
+  /** Bounds for the gradient, { norm: 5 }. Default: none. */
   readonly clip?: Clip;
   /** For streams; sequences of a fixed length are always taken whole (full BPTT). Default { window: 50 }. */
   readonly bptt?: Bptt;
@@ -88,6 +93,7 @@ export interface TrainerOptions {
   readonly weights?: NamedTensors;
 }
 
+/** When to stop, validate and report; `steps` or `epochs` must be there. */
 export interface FitOptions {
   /** Stop when this many updates have been made in all. */
   readonly steps?: number;
@@ -107,24 +113,33 @@ export interface FitOptions {
   readonly reportEvery?: number;
 }
 
+/** A model in training on a backend. One `fit` goes on at a time. */
 export interface Trainer {
+  /** The model's weights by name; known after the first `fit` or predictor. */
   readonly network: Network;
+  /** Where it trains. */
   readonly backend: Backend;
   /** The most threads that share a batch. */
   readonly threads: number;
+  /** How far it has come. */
   readonly progress: Progress;
   /** Trains; gives a report for every update, or every `reportEvery` of them. Leaving the loop stops after the current step, and a later call goes on from there. */
   fit(data: TrainingData, options: FitOptions): AsyncGenerator<Report, void, void>;
   /** Mean loss over the data's validation part (or its training part where it has none), without dropout. */
   evaluate(data: TrainingData): Promise<number>;
+  /** Runs the model forward, always with the weights as they then are. `dispose` of it gives its memory to the next of the same options. @throws UserError where the model cannot take the shape */
   predictor(options: PredictorOptions): Promise<Predictor>;
   /** The weights by name. */
   parameters(): Promise<Record<string, NamedTensor>>;
   /** Replaces weights by name. @throws UserError on a name or shape that the model has not */
   load(parameters: NamedTensors): void;
+  /** All that a trainer of the same model and options needs to go on bit for bit: weights, optimiser, carried states, progress. */
   checkpoint(): Promise<Checkpoint>;
+  /** Goes back, or on, to where a checkpoint was taken. @throws UserError on another seed, or a name or shape that the model has not */
   restore(checkpoint: Checkpoint): void;
+  /** What the trainer and its predictors hold, in bytes. */
   memory(): Memory;
+  /** Frees everything, threads included; what is called afterwards, on its predictors too, throws. */
   dispose(): void;
 }
 

@@ -1,5 +1,6 @@
 /** From gradients to new weights: gathering over micro-batches, clipping, the optimiser. */
 
+import { UserError } from "../errors.js";
 import { current } from "../graph/language.js";
 import { kept } from "../graph/maps.js";
 import { type Shape, sizeOf } from "../graph/shape.js";
@@ -12,7 +13,9 @@ import type { Optimizer } from "./optimizer.js";
 
 /** Gradient clipping. `value` first bounds each element to ±value; `norm` then scales all gradients together down to this global norm. */
 export interface Clip {
+  /** The largest global norm. Default: any. */
   readonly norm?: number;
+  /** The largest |element|. Default: any. */
   readonly value?: number;
 }
 
@@ -93,9 +96,13 @@ export function updateWith(g: readonly Tensor[], options: UpdateOptions): Update
     ]);
     const values = Object.fromEntries(slots.map(([slot, kept]) => [slot, current(kept)]));
     const next = optimizer.update({ w: tensors[i]!, g: clipped.gradients[i]!, slots: values, scalars });
+    const given = (what: string, tensor: Tensor | undefined): Tensor => {
+      if (!tensor) throw new UserError(`${optimizer.name}: its update gives no ${what}`);
+      return tensor;
+    };
     return [
-      { variable: weights[i]!, tensor: next.w },
-      ...slots.map(([slot, kept]) => ({ variable: kept, tensor: next.slots[slot]! })),
+      { variable: weights[i]!, tensor: given("w", next.w) },
+      ...slots.map(([slot, kept]) => ({ variable: kept, tensor: given(`slot "${slot}"`, next.slots[slot]) })),
     ];
   });
   return { norm: clipped.norm, commit };

@@ -8,6 +8,7 @@ import { hasRelaxedSimd, hasSimd, revectorizes } from "./features.js";
 import { type CompileModule, createWasmSession, type WasmSession } from "./session.js";
 import { isPage, noSharedMemory, processors } from "./threads/thread.js";
 
+/** Options of `wasm`; all have defaults. */
 export interface WasmOptions {
   /**
    * "auto" (default) uses the fused multiply-add of relaxed SIMD where the engine has it; "off" never. Node 20 has it

@@ -10,6 +10,7 @@ const onDemand = {
   session: () => import("./session.js"),
 };
 
+/** Options of `webgpu`; all have defaults. */
 export interface WebGpuOptions {
   /**
    * A device to use as it is: its limits are what you asked for, and it is not destroyed with a session. Default: one of our own,

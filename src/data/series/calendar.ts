@@ -21,6 +21,7 @@ export interface Calendar {
   next(length: number): string[];
 }
 
+/** Options of `readCalendar`; all have defaults. */
 export interface CalendarOptions {
   /** "refuse" (default) throws at the first missing or repeated date; "ignore" takes the rows as evenly spaced. */
   readonly gaps?: "refuse" | "ignore";

@@ -4,6 +4,7 @@ import { checkOptions, UserError } from "../../errors.js";
 import { sentence } from "../check.js";
 import { type Series, type SeriesOptions, seriesFromTable, seriesOptions, type Table } from "./series.js";
 
+/** Options of `readSeries`. */
 export interface CsvOptions extends SeriesOptions {
   /** The character between cells. Default: comma, semicolon, tab or bar, whichever the header has most of. */
   readonly delimiter?: string;

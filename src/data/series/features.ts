@@ -3,6 +3,7 @@ import { checkWhole, listNames, show } from "../check.js";
 import { readCalendar } from "./calendar.js";
 import { type Covariates, covariatesOf, type NamedColumn } from "./covariates.js";
 
+/** A cycle of the calendar. */
 export type CalendarFeature = "month" | "day-of-week" | "day-of-year" | "hour-of-day";
 
 const DAY = 86_400_000;
@@ -39,6 +40,7 @@ export function calendarFeatures(dates: readonly string[], features: readonly Ca
   return covariatesOf(columns, dates.length);
 }
 
+/** Options of `seasonFeatures`. */
 export interface SeasonOptions {
   /** The season's length in rows, such as 12 for months; above 1, and need not be whole. */
   readonly season: number;

@@ -20,6 +20,7 @@ export interface Series {
   readonly covariates: Covariates;
 }
 
+/** Which columns make the series. */
 export interface SeriesOptions {
   /** The header of the column of values. */
   readonly column: string;

@@ -3,6 +3,7 @@ import { checkOptions, UserError } from "../../errors.js";
 import { checkFinite, checkWhole, count } from "../check.js";
 import type { Covariates } from "./covariates.js";
 
+/** The shape of the windows. */
 export interface WindowOptions {
   /** T: rows that the model sees. */
   readonly lookback: number;
@@ -41,6 +42,7 @@ export interface Windows {
   fill(chosen: ArrayLike<number>, inputs: Floats, targets: Floats, future?: Floats): void;
 }
 
+/** What `fill` writes into. */
 export type Floats = Float32Array | Float64Array;
 
 /** The windows of a series, in time order. Throws a UserError where not one fits, saying how many rows it needs. */
@@ -111,6 +113,7 @@ export function createWindows(values: Float64Array, options: WindowOptions, cova
   };
 }
 
+/** Ranges of rows, in time order. */
 export interface Split {
   readonly train: Range;
   readonly validation: Range;
