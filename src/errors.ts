@@ -15,7 +15,7 @@ export function checkName(what: string, kind: string, name: unknown, known: stri
 
 /** Plain JavaScript passes over what it does not know. @throws UserError on an option that is none of those `known` */
 export function checkOptions(what: string, options: object, known: string): void {
-  if (Object(options) !== options) throw new UserError(`${what}: wants an object of options, not ${options}`);
+  if (Object(options) !== options) throw new UserError(`${what}: wants an object, not ${options}`);
   for (const name of Object.keys(options)) checkName(what, "option", name, known);
 }
 

@@ -39,7 +39,7 @@ describe("a cell of one's own", () => {
   });
 });
 
-it("an optimiser of one's own that gives no weight, or no slot", async () => {
+it("an optimiser of one's own that gives no head.weighteight, or no slot", async () => {
   const own = (result: (w: Parameters<Optimizer["update"]>[0]) => unknown): Optimizer => ({
     name: "lion",
     learningRate: 0.1,
@@ -53,13 +53,13 @@ it("an optimiser of one's own that gives no weight, or no slot", async () => {
       layer,
       own(({ w }) => ({ w, slots: {} })),
     ),
-  ).toBe('lion: its update gives no slot "m"');
+  ).toBe("lion: update gives no head.weight.m");
   expect(
     await refusal(
       layer,
       own(({ slots }) => ({ slots })),
     ),
-  ).toBe("lion: its update gives no w");
+  ).toBe("lion: update gives no head.weight");
 });
 
 it("an initialiser that is called as if it made one", () => {

@@ -56,7 +56,7 @@ const refusals: readonly (readonly [said: string, run: () => unknown])[] = [
     'recurrent: variationalDropout: there is no option "state"',
     () => recurrent(lstm(4), { variationalDropout: any({ state: 0.1 }) }),
   ],
-  ["recurrent: wants an object of options, not 2", () => recurrent(lstm(4), any(2))],
+  ["recurrent: wants an object, not 2", () => recurrent(lstm(4), any(2))],
   ['lstm: there is no option "peephole"; there are projection, peepholes', () => lstm(4, any({ peephole: true }))],
   ['gru: there is no reset "befor"; there are after, before', () => gru(4, { reset: any("befor") })],
   ['gru: there is no option "resetAfter"', () => gru(4, any({ resetAfter: true }))],
@@ -127,8 +127,8 @@ const trainer = (options: object) =>
 const later: readonly (readonly [said: string, run: () => Promise<unknown>])[] = [
   ['createTrainer: there is no option "learningRate"; there are loss, optimizer', () => trainer({ learningRate: 3 })],
   ['clip: there is no option "maxNorm"; there are norm, value', () => trainer({ clip: { maxNorm: 5 } })],
-  ["clip: wants an object of options, not null", () => trainer({ clip: null })],
-  ["clip: wants an object of options, not 5", () => trainer({ clip: 5 })],
+  ["clip: wants an object, not null", () => trainer({ clip: null })],
+  ["clip: wants an object, not 5", () => trainer({ clip: 5 })],
   ['bptt: there is no option "steps"; there are window, recompute', () => trainer({ bptt: { steps: 5 } })],
   [
     'bptt: there is no option "window"; there are every, through, recompute',

@@ -127,7 +127,10 @@ export interface Trainer {
   fit(data: TrainingData, options: FitOptions): AsyncGenerator<Report, void, void>;
   /** Mean loss over the data's validation part (or its training part where it has none), without dropout. */
   evaluate(data: TrainingData): Promise<number>;
-  /** Runs the model forward, always with the weights as they then are. `dispose` of it gives its memory to the next of the same options. @throws UserError where the model cannot take the shape */
+  /**
+   * Runs the model forward, always with the weights as they then are. Its `dispose` gives its memory to the next of the same options.
+   * @throws UserError where the model cannot take the shape
+   */
   predictor(options: PredictorOptions): Promise<Predictor>;
   /** The weights by name. */
   parameters(): Promise<Record<string, NamedTensor>>;

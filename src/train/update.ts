@@ -96,14 +96,11 @@ export function updateWith(g: readonly Tensor[], options: UpdateOptions): Update
     ]);
     const values = Object.fromEntries(slots.map(([slot, kept]) => [slot, current(kept)]));
     const next = optimizer.update({ w: tensors[i]!, g: clipped.gradients[i]!, slots: values, scalars });
-    const given = (what: string, tensor: Tensor | undefined): Tensor => {
-      if (!tensor) throw new UserError(`${optimizer.name}: its update gives no ${what}`);
-      return tensor;
-    };
-    return [
-      { variable: weights[i]!, tensor: given("w", next.w) },
-      ...slots.map(([slot, kept]) => ({ variable: kept, tensor: given(`slot "${slot}"`, next.slots[slot]) })),
-    ];
+    const given = slots.map(([slot, kept]) => [kept, next.slots[slot]] as const);
+    return [[weights[i]!, next.w] as const, ...given].map(([variable, tensor]) => {
+      if (!tensor) throw new UserError(`${optimizer.name}: update gives no ${variable.name}`);
+      return { variable, tensor };
+    });
   });
   return { norm: clipped.norm, commit };
 }

@@ -54,7 +54,7 @@ describe("two fits of one trainer", () => {
     const [trainer, other] = await Promise.all([numbers(), numbers()]);
     const [made, error] = await Promise.all([fitted(trainer, 10), errorOf(fitted(trainer, 10))]);
     expect(error.name).toBe("UserError");
-    expect(error.message).toBe("fit is under way already: wait until it ends, or leave its loop");
+    expect(error.message).toBe("fit is under way: await its end, or leave its loop");
     expect(made).toEqual(await fitted(other, 10));
     expect(await trainer.parameters()).toEqual(await other.parameters());
   });
@@ -64,7 +64,7 @@ describe("two fits of one trainer", () => {
     const nested = async (): Promise<void> => {
       for await (const _ of trainer.fit(data, { steps: 3 })) await fitted(trainer, 2);
     };
-    expect((await errorOf(nested())).message).toContain("fit is under way already");
+    expect((await errorOf(nested())).message).toContain("fit is under way");
     // What it threw left the outer loop too.
     expect(await fitted(trainer, 3)).toEqual([2, 3]);
   });
@@ -95,7 +95,7 @@ describe("two texts of one predictor", () => {
     const alone = await write();
     const [written, error] = await Promise.all([write(), errorOf(write())]);
     expect(error.name).toBe("UserError");
-    expect(error.message).toContain("generate with this predictor is under way already");
+    expect(error.message).toContain("generate with this predictor is under way");
     expect(written).toBe(alone);
     for await (const _ of generate(predictor, vocabulary, options)) break;
     expect(await write()).toBe(alone);

@@ -18,6 +18,7 @@ import {
   last,
   layerNorm,
   oneHotEncoding,
+  type RecurrentOptions,
   recurrent,
   residual,
   sequential,
@@ -454,8 +455,12 @@ describe("a run in segments", () => {
 
   it("names the step where a state first grows past all bounds, as it does without", async () => {
     // h' = relu(10¹⁰·h + x) from x = 1: 10³⁰ after 4 steps, past float32's 3.4e38 in the fifth, at time index 4.
-    const found = async (bptt: Bptt, make: (steps: number) => TrainingData): Promise<NonFiniteError> => {
-      const trainer = await createTrainer(recurrent(rnn(1, { nonlinearity: "relu", bias: false })), {
+    const found = async (
+      bptt: Bptt,
+      make: (steps: number) => TrainingData,
+      options: RecurrentOptions = {},
+    ): Promise<NonFiniteError> => {
+      const trainer = await createTrainer(recurrent(rnn(1, { nonlinearity: "relu", bias: false }), options), {
         loss: mse(),
         optimizer: sgd(),
         batch: 1,
@@ -483,6 +488,17 @@ describe("a run in segments", () => {
     const { tensor } = await found({}, whole);
     for (const recompute of [10, 4, 25, true] as const)
       expect(await found({ recompute }, whole)).toMatchObject({ tensor, time: 4 });
+    // One prediction, from the end: the segments before it have no loss.
+    const atEnd = (steps: number): TrainingData =>
+      arrayBatches({
+        inputs: new Float64Array(steps).fill(1),
+        inputShape: [steps, 1],
+        targets: [0],
+        targetShape: [1],
+      });
+    const end = { output: "last" } as const;
+    expect(await found({}, atEnd, end)).toMatchObject({ tensor, time: 4 });
+    for (const recompute of [10, 4]) expect(await found({ recompute }, atEnd, end)).toMatchObject({ tensor, time: 4 });
     // The gradient goes back 5 of 20 steps: the segment where it begins is never gone back through.
     const windows = (): TrainingData => ({
       train: ({ window }) => ({
