@@ -125,6 +125,10 @@ const trainer = (options: object) =>
   );
 
 const later: readonly (readonly [said: string, run: () => Promise<unknown>])[] = [
+  [
+    'backendNamed: there is no backend "gpu"; there are auto, wasm, webgpu, reference',
+    () => trainer({ backend: "gpu", threads: undefined }),
+  ],
   ['createTrainer: there is no option "learningRate"; there are loss, optimizer', () => trainer({ learningRate: 3 })],
   ['clip: there is no option "maxNorm"; there are norm, value', () => trainer({ clip: { maxNorm: 5 } })],
   ["clip: wants an object, not null", () => trainer({ clip: null })],
