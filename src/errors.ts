@@ -6,6 +6,19 @@ export class UserError extends Error {
   override name = "UserError";
 }
 
+/** @throws UserError where `name` is none of those `known`, apart by spaces */
+export function checkName(what: string, kind: string, name: unknown, known: string): void {
+  const names = known.split(" ");
+  if (!names.includes(name as string))
+    throw new UserError(`${what}: there is no ${kind} "${name}"; there are ${names.join(", ")}`);
+}
+
+/** Plain JavaScript passes over what it does not know. @throws UserError on an option that is none of those `known` */
+export function checkOptions(what: string, options: object, known: string): void {
+  if (Object(options) !== options) throw new UserError(`${what}: wants an object, not ${options}`);
+  for (const name of Object.keys(options)) checkName(what, "option", name, known);
+}
+
 /** @throws UserError where `value` is no whole number of at least `least` */
 export function checkCount(what: string, value: number, least = 1): void {
   if (!Number.isInteger(value) || value < least)

@@ -1,8 +1,9 @@
-import { UserError } from "../errors.js";
+import { checkName } from "../errors.js";
 import type { Backend } from "./contract.js";
 import { hasSimd } from "./wasm/features.js";
 import { wasm } from "./wasm/index.js";
 
+/** A backend by name; what each needs: `backendNamed`. */
 export type BackendName = "auto" | "wasm" | "webgpu" | "reference";
 
 /** Threads that share the batch, where the backend works on the processor; "auto" (default): as many as there are processors. */
@@ -38,6 +39,7 @@ export function backendNamed(
   name: BackendName = "auto",
   { threads = "auto" }: { readonly threads?: Threads } = {},
 ): Backend {
+  checkName("backendNamed", "backend", name, "auto wasm webgpu reference");
   switch (name) {
     case "auto":
       return hasSimd() ? wasm({ threads }) : reference;
@@ -45,9 +47,7 @@ export function backendNamed(
       return wasm({ threads });
     case "webgpu":
       return webgpu;
-    case "reference":
-      return reference;
     default:
-      throw new UserError(`there is no backend "${String(name)}"; the backends are auto, wasm, webgpu and reference`);
+      return reference;
   }
 }

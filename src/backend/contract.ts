@@ -10,6 +10,7 @@ import type { Program, Variable } from "../program/program.js";
 /** Numbers as the host sees them. */
 export type HostArray = Float64Array | Float32Array | Int32Array;
 
+/** What a session holds, in bytes. */
 export interface Memory {
   /** Bytes of variables: weights, optimiser state, carried state, inputs and results. */
   readonly variables: number;
@@ -29,6 +30,7 @@ export interface ProfileEntry {
   readonly milliseconds: number;
 }
 
+/** A compiled program of a session. */
 export interface Executable {
   /** What runs; where threads share the work, the first one's part. */
   readonly program: Program;
@@ -39,12 +41,15 @@ export interface Executable {
    * far; `settled` says how the latest run ended.
    */
   run(): RunResult;
+  /** How the latest run ended, once it has. Rejects where a device or a thread failed. */
   settled(): Promise<RunResult>;
   /** The value of a temporary buffer after a run, for looking into a program compiled with `keep`. */
   peek(buffer: number): Promise<HostArray>;
 }
 
+/** Memory and programs of a backend. Calls after `dispose` throw. */
 export interface Session {
+  /** What made it. */
   readonly backend: Backend;
   /** The most threads that run a program together, where the backend has threads. */
   readonly threads?: number;
@@ -59,14 +64,18 @@ export interface Session {
   read(variable: Variable, into?: HostArray): Promise<HostArray>;
   /** As `read`, where the backend can answer at once (processor backends); undefined elsewhere. */
   readNow?(variable: Variable, into?: HostArray): HostArray;
+  /** What it holds now. */
   memory(): Memory;
   /** Frees everything; further calls throw. */
   dispose(): void;
 }
 
+/** Where programs run: `wasm()`, `webgpu()`, `reference()`. */
 export interface Backend {
+  /** For messages. */
   readonly name: "reference" | "wasm" | "webgpu";
   /** Unit round-off of its floats. */
   readonly precision: "float64" | "float32";
+  /** Memory of its own, to be disposed of. Rejects with a UserError where the backend is not to be had here. */
   createSession(): Promise<Session>;
 }

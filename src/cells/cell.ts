@@ -8,7 +8,9 @@ import type { Tensor } from "../graph/tensor.js";
 import { pytorchUniform } from "../parameters/initializers.js";
 import type { Initializer } from "../parameters/parameter.js";
 
+/** What `defineCell` makes a cell of; S names of states, P of parameters. */
 export interface CellDefinition<S extends string, P extends string> {
+  /** "lstm": for messages and explanations. */
   readonly name: string;
   /** Features of each state, "h" (what the layer gives out) first: { h: hidden, c: hidden }. */
   readonly state: { readonly [Key in S]: number };
@@ -26,18 +28,23 @@ export interface CellDefinition<S extends string, P extends string> {
 
 /** A cell whose states and parameters are known by their names only. */
 export interface Cell {
+  /** "lstm": for messages and explanations. */
   readonly name: string;
+  /** Features of each state, the output first. */
   readonly state: Readonly<Record<string, number>>;
   /** The state that is the layer's output. */
   readonly output: string;
   /** Features of the output. */
   readonly hidden: number;
+  /** Shapes of the parameters for inputs of `input` features. */
   readonly parameters: (input: number) => Readonly<Record<string, Shape>>;
+  /** From x [N, input] and the states [N, ·] to the next states. */
   readonly step: (
     x: Tensor,
     state: Readonly<Record<string, Tensor>>,
     parameters: Readonly<Record<string, Tensor>>,
   ) => Readonly<Record<string, Tensor>>;
+  /** How a parameter starts. */
   readonly initializer: (parameter: string) => Initializer;
 }
 

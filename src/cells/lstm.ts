@@ -7,11 +7,13 @@
  *
  * Peepholes (Gers & Schmidhuber 2000) add p_i∘c, p_f∘c to the gates i, f and p_o∘c' to o.
  */
+import { checkOptions } from "../errors.js";
 import { linear, sigmoid, split, tanh } from "../graph/language.js";
 import type { Tensor } from "../graph/tensor.js";
 import type { Initializer } from "../parameters/parameter.js";
 import { type Cell, defineCell } from "./cell.js";
 
+/** Options of `lstm`; all have defaults. */
 export interface LstmOptions {
   /** Features of h where they are fewer than those of c: PyTorch's proj_size. Default: none. */
   readonly projection?: number;
@@ -24,10 +26,9 @@ export interface LstmOptions {
 }
 
 /** An LSTM of `hidden` units; gates in PyTorch's order i, f, g, o. */
-export function lstm(
-  hidden: number,
-  { projection, peepholes = false, bias = true, initial = {} }: LstmOptions = {},
-): Cell {
+export function lstm(hidden: number, options: LstmOptions = {}): Cell {
+  const { projection, peepholes = false, bias = true, initial = {} } = options;
+  checkOptions("lstm", options, "projection peepholes bias initial");
   const output = projection ?? hidden;
   return defineCell<"h" | "c", string>({
     name: "lstm",
@@ -44,7 +45,7 @@ export function lstm(
       const gates = linear(x, w.weight_ih!, w.bias_ih)
         .add(linear(h, w.weight_hh!, w.bias_hh))
         .named("z");
-      const [zi, zf, zg, zo] = split(gates, 4) as [Tensor, Tensor, Tensor, Tensor];
+      const [zi, zf, zg, zo] = split(gates, 4);
       const peep = (z: Tensor, cell: Tensor, weight: Tensor | undefined): Tensor =>
         weight ? z.add(cell.mul(weight)) : z;
       const i = sigmoid(peep(zi, c, w.weight_ci)).named("i");

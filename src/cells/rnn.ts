@@ -3,10 +3,12 @@
  *
  *   h' = φ(W_ih·x + b_ih + W_hh·h + b_hh),   φ = tanh or relu
  */
+import { checkName, checkOptions } from "../errors.js";
 import { linear, relu, tanh } from "../graph/language.js";
 import type { Initializer } from "../parameters/parameter.js";
 import { type Cell, defineCell } from "./cell.js";
 
+/** Options of `rnn`; all have defaults. */
 export interface RnnOptions {
   /** φ; default "tanh". */
   readonly nonlinearity?: "tanh" | "relu";
@@ -17,7 +19,10 @@ export interface RnnOptions {
 }
 
 /** A vanilla RNN of `hidden` units. */
-export function rnn(hidden: number, { nonlinearity = "tanh", bias = true, initial = {} }: RnnOptions = {}): Cell {
+export function rnn(hidden: number, options: RnnOptions = {}): Cell {
+  const { nonlinearity = "tanh", bias = true, initial = {} } = options;
+  checkOptions("rnn", options, "nonlinearity bias initial");
+  checkName("rnn", "nonlinearity", nonlinearity, "tanh relu");
   const φ = nonlinearity === "relu" ? relu : tanh;
   return defineCell<"h", string>({
     name: "rnn",

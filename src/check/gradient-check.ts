@@ -4,7 +4,7 @@
  */
 import { reference } from "../backend/reference/index.js";
 import type { Cell } from "../cells/cell.js";
-import { UserError } from "../errors.js";
+import { checkOptions, UserError } from "../errors.js";
 import { current, sumAll, type Tensor } from "../graph/language.js";
 import { type Shape, sizeOf } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
@@ -15,6 +15,7 @@ import { type Loss, lossOf } from "../train/loss.js";
 import { createNetwork } from "../train/network.js";
 import { asLayer } from "./subject.js";
 
+/** Options of `gradientCheck`. */
 export interface GradientCheckOptions {
   /** Of the inputs. Default [4, 3, 5] (T, N, D) for a cell; a layer must say. */
   readonly inputShape?: Shape;
@@ -34,6 +35,7 @@ export interface GradientCheckOptions {
   readonly seed?: number;
 }
 
+/** How well one tensor's gradient agrees. */
 export interface GradientCheckRow {
   /** "weight_ih_l0", "input", "state h_l0". */
   readonly name: string;
@@ -46,6 +48,7 @@ export interface GradientCheckRow {
   readonly kinks: number;
 }
 
+/** The result of `gradientCheck`. */
 export interface GradientCheck {
   readonly passed: boolean;
   readonly tolerance: number;
@@ -60,6 +63,7 @@ export interface GradientCheck {
  */
 export async function gradientCheck(subject: Cell | Layer, options: GradientCheckOptions = {}): Promise<GradientCheck> {
   const { tolerance = 1e-6, seed = 1 } = options;
+  checkOptions("gradientCheck", options, "inputShape classes loss targetClasses lengths training tolerance seed");
   const inputShape = options.inputShape ?? ("apply" in subject ? undefined : [4, 3, 5]);
   if (!inputShape)
     throw new UserError(`gradientCheck(${(subject as Layer).kind}): give the \`inputShape\`, [T, N, D] or [N, D]`);

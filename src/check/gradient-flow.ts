@@ -8,6 +8,7 @@ import { backendNamed } from "../backend/choose.js";
 import type { Backend } from "../backend/contract.js";
 import { evaluate } from "../backend/evaluate.js";
 import type { Cell } from "../cells/cell.js";
+import { checkOptions } from "../errors.js";
 import { current, sliceRows, sumAll, type Tensor } from "../graph/language.js";
 import { columnsOf, rowsOf, type Shape, sizeOf } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
@@ -18,6 +19,7 @@ import { createNetwork } from "../train/network.js";
 import type { NamedTensor } from "../train/predictor.js";
 import { asLayer } from "./subject.js";
 
+/** Options of `gradientFlow`; all have defaults. */
 export interface GradientFlowOptions {
   /** [T, N, D]. Default [100, 16, 8]. */
   readonly inputShape?: Shape;
@@ -27,10 +29,13 @@ export interface GradientFlowOptions {
   readonly loss?: (output: Tensor) => Tensor;
   /** Trained weights by name; those not named start from the seed. */
   readonly weights?: Readonly<Record<string, NamedTensor>>;
+  /** Of the weights and the input. Default 1. */
   readonly seed?: number;
+  /** Default `backendNamed()`. */
   readonly backend?: Backend;
 }
 
+/** The gradient at one hidden state. */
 export interface LayerFlow {
   /** The hidden state: "h_l0", "rnn.h_l1_reverse". */
   readonly name: string;
@@ -41,6 +46,7 @@ export interface LayerFlow {
 /** The norm of the loss's gradient at the hidden state of each recurrent layer and time step. */
 export async function gradientFlow(subject: Cell | Layer, options: GradientFlowOptions = {}): Promise<LayerFlow[]> {
   const { inputShape = [100, 16, 8], classes, seed = 1, backend = backendNamed() } = options;
+  checkOptions("gradientFlow", options, "inputShape classes loss weights seed backend");
   const rng = createRng(`${seed}: input`);
   const input = variable("input", inputShape, classes ? "index" : "float");
   const data = Float64Array.from({ length: sizeOf(inputShape) }, () =>

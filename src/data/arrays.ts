@@ -1,17 +1,20 @@
 /** Arrays of examples as training data: whole sequences (full BPTT) or plain rows, shuffled each epoch. */
-import { UserError } from "../errors.js";
+import { checkName, checkOptions, UserError } from "../errors.js";
 import { type Shape, showShape, sizeOf } from "../graph/shape.js";
 import type { ElementType } from "../graph/variable.js";
 import type { BatchOptions, BatchSource, TrainingData } from "../train/data.js";
 
+/** Examples, one after another. */
 export interface Examples {
   /** Example after example, each row-major in `inputShape`. */
   readonly inputs: ArrayLike<number>;
+  /** Likewise in `targetShape`; class numbers from 0 for "index" targets. */
   readonly targets: ArrayLike<number>;
   /** Valid steps of each example [T, D], 1 … T; all T by default. Past the end inputs, and targets at each step, may be anything. */
   readonly lengths?: ArrayLike<number>;
 }
 
+/** What `arrayBatches` makes batches of. */
 export interface ArrayOptions extends Examples {
   /** Of one example: [T, D], or [D] for a network without time. For an "index" input D is 1. */
   readonly inputShape: Shape;
@@ -34,7 +37,12 @@ export interface ArrayOptions extends Examples {
  * features are counted from 0
  */
 export function arrayBatches(options: ArrayOptions): TrainingData {
-  const { validation, shuffle = true } = options;
+  const { validation, shuffle = true, inputType = "float", targetType = "float" } = options;
+  const examples = "inputs targets lengths";
+  checkOptions("arrayBatches", options, `${examples} inputShape targetShape inputType targetType validation shuffle`);
+  if (validation) checkOptions("arrayBatches: validation", validation, examples);
+  checkName("arrayBatches", "inputType", inputType, "float index");
+  checkName("arrayBatches", "targetType", targetType, "float index");
   checkExample("inputShape", options.inputShape, "T, D");
   checkExample("targetShape", options.targetShape, "T, O");
   const training = partOf(options, options, "training");

@@ -1,4 +1,4 @@
-import { UserError } from "../errors.js";
+import { checkOptions, UserError } from "../errors.js";
 import type { SamplingOptions } from "../train/drawing.js";
 import { checkWhole, show } from "./check.js";
 
@@ -18,6 +18,7 @@ export interface Sampler {
 /** A sampler over `size` ids. Throws a UserError on options out of range. */
 export function createSampler(size: number, options: SamplingOptions = {}): Sampler {
   const { temperature = 1, topK, topP } = options;
+  checkOptions("createSampler", options, "temperature topK topP");
   checkWhole("The number of logits", size);
   if (!(temperature >= 0 && temperature < Infinity)) {
     throw new UserError(`The temperature must be a number of at least 0, but is ${show(temperature)}.`);

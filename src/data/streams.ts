@@ -1,8 +1,9 @@
 // Shapes: T window (time), N batch (streams). Both are time-major: element (t, n) at t * N + n.
 
-import { UserError } from "../errors.js";
+import { checkName, checkOptions, UserError } from "../errors.js";
 import { checkWhole, count } from "./check.js";
 
+/** How a text is cut into streams. */
 export interface StreamOptions {
   /** N: how many streams run side by side. */
   readonly batch: number;
@@ -44,6 +45,8 @@ export interface Streams {
 /** Cuts `ids` into `batch` streams. Throws a UserError where they are too few, saying what would fit. */
 export function createStreams(ids: Int32Array, options: StreamOptions): Streams {
   const { batch, window, stride = window, remainder = "drop", ignoredTarget = -1 } = options;
+  checkOptions("createStreams", options, "batch window stride remainder ignoredTarget");
+  checkName("createStreams", "remainder", remainder, "drop pad");
   checkWhole("The batch", batch);
   checkWhole("The window", window);
   checkWhole("The stride", stride);

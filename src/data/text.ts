@@ -1,4 +1,4 @@
-import { UserError } from "../errors.js";
+import { checkOptions, UserError } from "../errors.js";
 import { count, sentence, show } from "./check.js";
 import { createVocabulary, type Vocabulary } from "./vocabulary.js";
 
@@ -12,6 +12,7 @@ export interface TextData {
   readonly validation: Int32Array;
 }
 
+/** Options of `readText`; all have defaults. */
 export interface TextOptions {
   /** The share of the characters, from the end, kept for validation: 0 ≤ share < 1. Default 0.1. */
   readonly validation?: number;
@@ -30,6 +31,7 @@ export interface TextOptions {
  */
 export function readText(content: string, options: TextOptions = {}): TextData {
   const { validation = 0.1, name = "the text", window = 1 } = options;
+  checkOptions("readText", options, "validation name vocabulary window");
   if (!(validation >= 0 && validation < 1)) {
     throw new UserError(`The validation share must be at least 0 and below 1, but is ${show(validation)}.`);
   }

@@ -3,6 +3,7 @@ import { count, fieldsOf, show } from "./check.js";
 
 /** The characters a text model knows, each with an id from 0 to `size - 1`, in code-point order. */
 export interface Vocabulary {
+  /** V, how many there are. */
   readonly size: number;
   /** `characters[id]` is one Unicode character: one code point, of one or two UTF-16 units. */
   readonly characters: readonly string[];
@@ -10,9 +11,11 @@ export interface Vocabulary {
   encode(text: string): Int32Array;
   /** The text of the ids. Throws a UserError on an id outside the vocabulary. */
   decode(ids: ArrayLike<number>): string;
+  /** For `vocabularyFromJSON`. */
   toJSON(): VocabularyJSON;
 }
 
+/** A vocabulary in a file. */
 export interface VocabularyJSON {
   readonly characters: readonly string[];
 }

@@ -2,13 +2,14 @@
 
 import type { DeviceLimits, Planned } from "../backend/webgpu/dispatch.js";
 import type { Cell } from "../cells/cell.js";
-import { checkCount } from "../errors.js";
+import { checkCount, checkOptions, UserError } from "../errors.js";
 import { current, sumAll } from "../graph/language.js";
 import { gradients } from "../graph/sweep.js";
 import { batchVariable, variable } from "../graph/variable.js";
 import { recurrent } from "../layers/recurrent.js";
 import { createNetwork } from "../train/network.js";
 
+/** Options of `explainDispatches`; all have defaults. */
 export interface DispatchesOptions {
   /** D, features of the input. Default: as many as the cell's output has. */
   readonly input?: number;
@@ -31,10 +32,11 @@ const LEAST_LIMITS: DeviceLimits = { invocations: 256, workgroupStorage: 16_384 
  * workgroups, and whether a time loop is one dispatch or some for each step.
  * @throws UserError where a size is no whole number of at least 1, or the cell cannot take an input of that size
  */
-export async function explainDispatches(
-  cell: Cell,
-  { input = cell.hidden, batch = 32, time = 50, limits = LEAST_LIMITS }: DispatchesOptions = {},
-): Promise<string> {
+export async function explainDispatches(cell: Cell, options: DispatchesOptions = {}): Promise<string> {
+  if (typeof cell?.step !== "function")
+    throw new UserError("explainDispatches: wants a cell, such as lstm(64), not a layer or anything else");
+  const { input = cell.hidden, batch = 32, time = 50, limits = LEAST_LIMITS } = options;
+  checkOptions("explainDispatches", options, "input batch time limits");
   for (const [name, value] of Object.entries({ input, batch, time })) checkCount(`explain: ${name}`, value);
   const x = batchVariable("x", [time, batch, input]);
   const network = createNetwork(recurrent(cell), 1);

@@ -3,11 +3,12 @@
  * loop. All of it is read off the graph that training runs; nothing here knows any cell.
  */
 import type { Cell } from "../cells/cell.js";
-import { UserError } from "../errors.js";
+import { checkOptions, UserError } from "../errors.js";
 import { equationsOf, type Line, type Part, type Pass } from "./equations.js";
 import { type Sizes, sizesOf, traced } from "./sizes.js";
 import { type TracedCell, traceCell } from "./step.js";
 
+/** Options of `explain`; all have defaults. */
 export interface ExplainOptions {
   /** Features of the input. Default: any number, D; as many as the output has where the cell wants that. */
   readonly input?: number;
@@ -19,7 +20,11 @@ export interface ExplainOptions {
  * The cell's equations, the derived backward equations, and what runs before, inside and after the time loop, as plain text.
  * @throws UserError where the cell cannot take an input of that size
  */
-export function explain(cell: Cell, { input, width = 100 }: ExplainOptions = {}): string {
+export function explain(cell: Cell, options: ExplainOptions = {}): string {
+  const { input, width = 100 } = options;
+  if (typeof cell?.step !== "function")
+    throw new UserError("explain: wants a cell, such as lstm(64), not a layer or anything else");
+  checkOptions("explain", options, "input width");
   if (input !== undefined && (!Number.isInteger(input) || input < 1))
     throw new UserError(`explain: input must be a whole number of features of at least 1, not ${input}`);
   const { trace, features } = traceWith(cell, input);

@@ -41,21 +41,31 @@ export const zeros = (shape: Shape): Tensor => constant(0, shape);
 
 // ── pointwise
 
+/** eˣ. */
 export const exp = (x: Tensor): Tensor => pointwise("exp", x);
+/** The natural logarithm; NaN below 0. */
 export const log = (x: Tensor): Tensor => pointwise("log", x);
+/** log(1 + x), exact near 0. */
 export const log1p = (x: Tensor): Tensor => pointwise("log1p", x);
+/** eˣ − 1, exact near 0. */
 export const expm1 = (x: Tensor): Tensor => pointwise("expm1", x);
+/** √x; NaN below 0. */
 export const sqrt = (x: Tensor): Tensor => pointwise("sqrt", x);
+/** |x|; its slope at 0 is 0. */
 export const abs = (x: Tensor): Tensor => pointwise("abs", x);
+/** The error function, 2/√π·∫₀ˣ e^(−t²) dt. */
 export const erf = (x: Tensor): Tensor => pointwise("erf", x);
 /** The largest whole number up to x. Its slope is 0. */
 export const floor = (x: Tensor): Tensor => pointwise("floor", x);
 /** σ(x) = 1 / (1 + e⁻ˣ). */
 export const sigmoid = (x: Tensor): Tensor => pointwise("sigmoid", x);
+/** The hyperbolic tangent. */
 export const tanh = (x: Tensor): Tensor => pointwise("tanh", x);
 /** log(1 + eˣ). */
 export const softplus = (x: Tensor): Tensor => pointwise("softplus", x);
+/** The greater of the two, element by element. */
 export const maximum = (a: Operand, b: Operand): Tensor => pointwise("max", asTensor(a), b);
+/** The lesser of the two, element by element. */
 export const minimum = (a: Operand, b: Operand): Tensor => pointwise("min", asTensor(a), b);
 /** 1 where a < b, else 0. */
 export const less = (a: Operand, b: Operand): Tensor => pointwise("less", asTensor(a), b);
@@ -65,6 +75,7 @@ export const lessEqual = (a: Operand, b: Operand): Tensor => pointwise("lessEqua
 export const equal = (a: Operand, b: Operand): Tensor => pointwise("equal", asTensor(a), b);
 /** a where condition ≠ 0, b elsewhere. */
 export const select = (condition: Tensor, a: Operand, b: Operand): Tensor => pointwise("select", condition, a, b);
+/** x∘x. */
 export const square = (x: Tensor): Tensor => x.mul(x);
 
 const asTensor = (x: Operand): Tensor => (typeof x === "number" ? constant(x) : x);
@@ -94,6 +105,7 @@ export const activations = {
   tanh,
   softplus,
 } as const;
+/** The name of one of `activations`. */
 export type ActivationName = keyof typeof activations;
 
 // ── structure
@@ -124,8 +136,24 @@ export function oneHot(ids: Tensor, classes: number): Tensor {
   return rows;
 }
 
-/** Cuts the features into `parts` equal pieces; names, given instead of a number, name the pieces for explanations. */
-export function split(x: Tensor, parts: number | readonly string[]): Tensor[] {
+/** As many tensors as the number or the names say, where they are written out. */
+type Pieces<P, A extends Tensor[] = []> = P extends readonly unknown[]
+  ? { -readonly [I in keyof P]: Tensor }
+  : number extends P
+    ? Tensor[]
+    : A["length"] extends P
+      ? A
+      : A["length"] extends 16
+        ? Tensor[]
+        : Pieces<P, [...A, Tensor]>;
+
+/**
+ * Cuts the features of x [.., C] into `parts` equal pieces [.., C/parts]; names, given instead of a number, name the pieces for
+ * explanations.
+ * @throws UserError where C does not divide by their number
+ */
+export function split<const P extends number | readonly string[]>(x: Tensor, parts: P): Pieces<P>;
+export function split(x: Tensor, parts: number | readonly string[]): unknown {
   const count = typeof parts === "number" ? parts : parts.length;
   const columns = columnsOf(x.shape);
   if (!Number.isInteger(count) || count < 1 || columns % count !== 0)

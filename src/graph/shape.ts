@@ -4,6 +4,7 @@
  */
 import { UserError } from "../errors.js";
 
+/** Lengths of the dimensions, one to three: [D], [N, D] or [T, N, D]. */
 export type Shape = readonly number[];
 
 /** Numbers with their shape, row-major. */

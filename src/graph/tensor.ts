@@ -124,6 +124,7 @@ export function onInputs(tensor: Tensor, inputs: readonly Tensor[], attributes =
 
 type Operand = Tensor | number;
 
+/** A value of the graph, of a static shape. Nothing is computed until a program of it runs (`evaluate`, a trainer). */
 export class Tensor {
   /** Grows with creation, so that sorting by it is a topological order. */
   readonly id = ++lastId;
@@ -139,6 +140,7 @@ export class Tensor {
     readonly type: ElementType = "float",
   ) {}
 
+  /** Names the value for explanations and errors; gives the tensor itself. */
   named(name: string): this {
     this.name = name;
     return this;

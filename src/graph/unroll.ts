@@ -25,6 +25,7 @@ import {
   Tensor,
 } from "./tensor.js";
 
+/** What `unroll` runs over time. */
 export interface UnrollOptions<
   X extends Record<string, Tensor>,
   S extends Record<string, Tensor>,
@@ -38,9 +39,11 @@ export interface UnrollOptions<
   readonly step: (inputs: X, state: S) => { readonly state: S; readonly outputs?: O };
   /** From the last step to the first. Outputs keep their places in time. Default false. */
   readonly reverse?: boolean;
+  /** For messages and explanations. Default "loop". */
   readonly name?: string;
 }
 
+/** What `unroll` gives. */
 export interface Unrolled<S, O> {
   /** Each output at every t, [T, N, ·]. */
   readonly outputs: O;
@@ -83,10 +86,10 @@ export function unroll<
       const result = step(named, byName(stateKeys, states) as S);
       outputKeys = Object.keys(result.outputs ?? {});
       const next = stateKeys.map((key, i) => {
-        const tensor = result.state[key];
-        if (!tensor || !sameShape(tensor.shape, states[i]!.shape))
+        const tensor: unknown = result.state[key];
+        if (!(tensor instanceof Tensor && sameShape(tensor.shape, states[i]!.shape)))
           throw new UserError(
-            `${name}: the step must return state "${key}" of shape ${showShape(states[i]!.shape)}, not ${tensor ? showShape(tensor.shape) : "nothing"}`,
+            `${name}: the step must return state "${key}" of shape ${showShape(states[i]!.shape)}, not ${tensor instanceof Tensor ? showShape(tensor.shape) : (tensor ?? "nothing")}`,
           );
         tensor.name ??= `${key}'`;
         return tensor;

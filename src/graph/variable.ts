@@ -8,8 +8,10 @@ export type ElementType = "float" | "index";
  * session that name the same variable share it; its identity is the object's.
  */
 export interface Variable {
+  /** For messages. */
   readonly name: string;
   readonly shape: Shape;
+  /** What its elements are. */
   readonly type: ElementType;
   /**
    * What it holds when a session first has use for it, row-major; zeros by default. A function is called then, and whenever it
@@ -24,6 +26,7 @@ export interface Variable {
 export const initialOf = ({ initial }: Variable): ArrayLike<number> | undefined =>
   typeof initial === "function" ? initial() : initial;
 
+/** A new variable, of floats unless `type` says otherwise, that begins with zeros. */
 export const variable = (name: string, shape: Shape, type: ElementType = "float"): Variable => ({ name, shape, type });
 
 /** As `variable`, of numbers for each row of the batch: [N, D] or [T, N, D]. */

@@ -1,5 +1,5 @@
 /** Activation functions as options take them and as a layer of their own. */
-import { UserError } from "../errors.js";
+import { checkName, UserError } from "../errors.js";
 import { type ActivationName, activations, softmax } from "../graph/language.js";
 import { sameShape, showShape } from "../graph/shape.js";
 import { Tensor } from "../graph/tensor.js";
@@ -13,10 +13,8 @@ const functions: Readonly<Record<string, (x: Tensor) => Tensor>> = { ...activati
 
 /** The function that `activation` means, for the layer `kind`. Throws a UserError for a name that is none. */
 export function activationFunction(kind: string, activation: Activation): (x: Tensor) => Tensor {
-  const known = typeof activation === "string" && Object.hasOwn(functions, activation);
-  const f = known ? functions[activation]! : activation;
-  if (typeof f !== "function")
-    throw new UserError(`${kind}: there is no activation "${f}"; there are ${Object.keys(functions).join(", ")}`);
+  if (typeof activation !== "function") checkName(kind, "activation", activation, Object.keys(functions).join(" "));
+  const f = typeof activation === "function" ? activation : functions[activation]!;
   return (x) => {
     const y = f(x);
     if (!(y instanceof Tensor) || !sameShape(y.shape, x.shape))

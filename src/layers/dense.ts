@@ -3,7 +3,7 @@
  *
  *   y = f(W·x + b)
  */
-import { checkCount } from "../errors.js";
+import { checkCount, checkOptions } from "../errors.js";
 import { linear } from "../graph/language.js";
 import { columnsOf } from "../graph/shape.js";
 import { pytorchUniform } from "../parameters/initializers.js";
@@ -12,6 +12,7 @@ import { type Activation, activationFunction } from "./activation.js";
 import { checkRows } from "./check.js";
 import type { Layer } from "./layer.js";
 
+/** Options of `dense`; all have defaults. */
 export interface DenseOptions {
   /** f. Default "identity". */
   readonly activation?: Activation;
@@ -30,6 +31,7 @@ export interface DenseOptions {
 export function dense(units: number, options: DenseOptions = {}): Layer {
   const { activation = "identity", bias = true, initializer, biasInitializer } = options;
   checkCount("dense: units", units);
+  checkOptions("dense", options, "activation bias initializer biasInitializer");
   const f = activationFunction("dense", activation);
   return {
     kind: "dense",

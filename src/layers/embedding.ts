@@ -1,11 +1,12 @@
 /** From indices to features: a learned row for each index, or a row of zeros with a one. V indices 0 … V−1, D features. */
-import { checkCount } from "../errors.js";
+import { checkCount, checkOptions } from "../errors.js";
 import { gather, oneHot } from "../graph/language.js";
 import { normal } from "../parameters/initializers.js";
 import type { Initializer } from "../parameters/parameter.js";
 import { checkIndices } from "./check.js";
 import type { Layer } from "./layer.js";
 
+/** Options of `embedding`; all have defaults. */
 export interface EmbeddingOptions {
   /** How `weight` [V, D] starts. Default N(0, 1), as PyTorch's Embedding. */
   readonly initializer?: Initializer;
@@ -17,7 +18,9 @@ export interface EmbeddingOptions {
  * it gives a row of zeros and learns nothing. Parameter, under PyTorch's name: weight [V, D].
  * @throws UserError where the sizes are no whole numbers of at least 1, or the input holds no indices
  */
-export function embedding(size: number, features: number, { initializer = normal(1) }: EmbeddingOptions = {}): Layer {
+export function embedding(size: number, features: number, options: EmbeddingOptions = {}): Layer {
+  const { initializer = normal(1) } = options;
+  checkOptions("embedding", options, "initializer");
   checkCount("embedding: the number of indices", size);
   checkCount("embedding: the number of features", features);
   return {

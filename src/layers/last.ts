@@ -21,7 +21,9 @@ export function lastStep(x: Tensor, mask?: Tensor): Tensor {
 }
 
 /**
- * The last time step: input [T, N, D], output [N, D]. Where sequences have lengths of their own, each one's last valid step.
+ * The last time step: input [T, N, D], output [N, D]. Where sequences have lengths of their own, each one's last valid step. Behind a
+ * bidirectional layer that is not what a classifier wants: at the last step the half that runs backwards has seen that one step only.
+ * `recurrent(cell, { bidirectional: true, output: "last" })` gives each half after it has gone through the whole sequence.
  * @throws UserError where the input is no sequence of numbers
  */
 export function last(): Layer {

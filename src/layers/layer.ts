@@ -6,12 +6,15 @@ import type { Shape } from "../graph/shape.js";
 import type { Tensor } from "../graph/tensor.js";
 import type { Initializer } from "../parameters/parameter.js";
 
+/** A part of a model: `sequential`, `dense`, or one of your own. */
 export interface Layer {
   /** "dense", "recurrent": for messages. */
   readonly kind: string;
+  /** The output for `input`, [N, D] or [T, N, D]. Called anew for each trace; throws a UserError on an input it cannot take. */
   readonly apply: (input: Tensor, context: Context) => Tensor;
 }
 
+/** What outlives a step, for a layer to ask for. Names are those within the layer: the context puts its place in the model before them. */
 export interface Context {
   /** Whether dropout drops and batch norm uses the batch's own statistics. */
   readonly training: boolean;

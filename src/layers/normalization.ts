@@ -8,7 +8,7 @@
  *                 running_var  ← (1−m)·running_var  + m·σ²·R/(R−1)
  *     otherwise:  μ = running_mean, σ² = running_var
  */
-import { UserError } from "../errors.js";
+import { checkOptions, UserError } from "../errors.js";
 import { layerNormalize, maximum, sqrt, square, sumAll, sumRows } from "../graph/language.js";
 import { columnsOf, rowsOf, showShape } from "../graph/shape.js";
 import { constant, type Tensor } from "../graph/tensor.js";
@@ -16,13 +16,16 @@ import { oneInit, zeroInit } from "../parameters/initializers.js";
 import { checkPositive, checkRows, maskOf } from "./check.js";
 import type { Layer } from "./layer.js";
 
+/** Options of `layerNorm`; all have defaults. */
 export interface LayerNormOptions {
   /** ε. Default 1e-5, as PyTorch. */
   readonly epsilon?: number;
 }
 
 /** Layer norm over the features. Input and output [N, D] or [T, N, D]. Parameters, under PyTorch's names: weight, bias [D]. */
-export function layerNorm({ epsilon = 1e-5 }: LayerNormOptions = {}): Layer {
+export function layerNorm(options: LayerNormOptions = {}): Layer {
+  const { epsilon = 1e-5 } = options;
+  checkOptions("layerNorm", options, "epsilon");
   checkPositive("layerNorm", "epsilon", epsilon);
   return {
     kind: "layerNorm",
@@ -35,6 +38,7 @@ export function layerNorm({ epsilon = 1e-5 }: LayerNormOptions = {}): Layer {
   };
 }
 
+/** Options of `batchNorm`; all have defaults. */
 export interface BatchNormOptions {
   /** m, the part of the batch's statistics in the running ones. Default 0.1, as PyTorch. */
   readonly momentum?: number;
@@ -47,7 +51,9 @@ export interface BatchNormOptions {
  * (mask) none. Parameters, under PyTorch's names: weight, bias [D]; statistics: running_mean, running_var [D].
  * @throws UserError where momentum is not above 0 and at most 1, or a training batch has one row only
  */
-export function batchNorm({ momentum = 0.1, epsilon = 1e-5 }: BatchNormOptions = {}): Layer {
+export function batchNorm(options: BatchNormOptions = {}): Layer {
+  const { momentum = 0.1, epsilon = 1e-5 } = options;
+  checkOptions("batchNorm", options, "momentum epsilon");
   checkPositive("batchNorm", "epsilon", epsilon);
   if (!(momentum > 0 && momentum <= 1))
     throw new UserError(`batchNorm: the momentum must be above 0 and at most 1, not ${momentum}`);

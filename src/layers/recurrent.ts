@@ -5,7 +5,7 @@
  * T time, N batch, D input features, H output features of the cell.
  */
 import type { Cell } from "../cells/cell.js";
-import { checkCount, checkRate, UserError } from "../errors.js";
+import { checkCount, checkName, checkOptions, checkRate, UserError } from "../errors.js";
 import {
   concat,
   dropoutMask,
@@ -23,6 +23,7 @@ import type { Tensor } from "../graph/tensor.js";
 import { oneInit, zeroInit } from "../parameters/initializers.js";
 import type { Context, Layer } from "./layer.js";
 
+/** Options of `recurrent`; all have defaults. */
 export interface RecurrentOptions {
   /** Layers on top of one another; each has the cell's own sizes. Default 1. */
   readonly layers?: number;
@@ -57,14 +58,23 @@ export function recurrent(cell: Cell, options: RecurrentOptions = {}): Layer {
     residual = false,
     dropout = 0,
     layerNorm = false,
+    initialState = "zero",
     output = "sequence",
   } = options;
+  checkOptions(
+    "recurrent",
+    options,
+    "layers bidirectional residual dropout variationalDropout layerNorm initialState output",
+  );
+  checkName("recurrent", "initialState", initialState, "zero learned");
+  checkName("recurrent", "output", output, "sequence last");
   checkCount("recurrent: layers", layers);
   checkRate("recurrent: the dropout", dropout);
   const variational =
     typeof options.variationalDropout === "object"
       ? options.variationalDropout
       : { input: options.variationalDropout, recurrent: options.variationalDropout };
+  checkOptions("recurrent: variationalDropout", variational, "input recurrent");
   for (const rate of [variational.input, variational.recurrent])
     checkRate("recurrent: the variational dropout", rate ?? 0);
   return {
@@ -84,7 +94,7 @@ export function recurrent(cell: Cell, options: RecurrentOptions = {}): Layer {
               suffix: `_l${l}${reverse ? "_reverse" : ""}`,
               reverse,
               variational,
-              learned: options.initialState === "learned",
+              learned: initialState === "learned",
             }),
           ),
         );
@@ -167,7 +177,7 @@ function runDirection(
     state: initial,
     step(at, previous) {
       const seen = stateMask ? { ...previous, [cell.output]: previous[cell.output]!.mul(stateMask) } : previous;
-      let next = cell.step(at.x!, seen, parameters);
+      let next = cell.step(at.x!, seen, parameters) ?? {};
       if (at.probe) next = { ...next, [cell.output]: next[cell.output]!.add(at.probe) };
       if (at.mask) {
         // Past a sequence's end the state stays as it was, and the output is zero.

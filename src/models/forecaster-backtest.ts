@@ -2,9 +2,17 @@
 import { type BacktestResult, backtest, type FoldResult } from "../data/series/backtest.js";
 import { sliceCovariates } from "../data/series/covariates.js";
 import { coverage } from "../data/series/metrics.js";
-import { type ForecasterData, type ForecasterOptions, type ForecasterReport, trainForecaster } from "./forecaster.js";
+import { checkOptions } from "../errors.js";
+import {
+  type ForecasterData,
+  type ForecasterOptions,
+  type ForecasterReport,
+  optionNames,
+  trainForecaster,
+} from "./forecaster.js";
 import type { ForecasterConfig } from "./forecaster-state.js";
 
+/** A forecaster's data and options, and where to evaluate it. */
 export interface ForecasterBacktestOptions extends ForecasterData, Omit<ForecasterOptions, "onReport"> {
   /** How many origins; the last leaves exactly `horizon` values after it. Default 5. */
   readonly folds?: number;
@@ -25,6 +33,7 @@ export interface Coverage {
   readonly actual: number;
 }
 
+/** Accuracy by fold and over all, and how well the quantiles hold. */
 export interface ForecasterBacktest extends BacktestResult {
   /** Of each pair of quantile levels around the median, the widest first. */
   readonly coverage: readonly Coverage[];
@@ -36,6 +45,7 @@ export interface ForecasterBacktest extends BacktestResult {
  */
 export async function backtestForecaster(options: ForecasterBacktestOptions): Promise<ForecasterBacktest> {
   const { values, dates, covariates, season = 12, horizon = 12, folds = 5, step, onReport, onFold, ...rest } = options;
+  checkOptions("backtestForecaster", options, `${optionNames} folds step onFold`);
   const made: { level: number; values: Float64Array }[][] = [];
   let config: ForecasterConfig | undefined;
   const result = await backtest({

@@ -8,7 +8,7 @@ import type { BackendName, Threads } from "../backend/choose.js";
 import type { Backend } from "../backend/contract.js";
 import { checkFinite, checkWhole, count, show } from "../data/check.js";
 import type { Covariates } from "../data/series/covariates.js";
-import { UserError } from "../errors.js";
+import { checkName, checkOptions, UserError } from "../errors.js";
 import { current, zeros } from "../graph/language.js";
 import { sameShape, showShape } from "../graph/shape.js";
 import { variable } from "../graph/variable.js";
@@ -30,6 +30,7 @@ import {
 import { createSeriesState, decide, type ForecasterConfig, type SeriesState } from "./forecaster-state.js";
 import type { CellName } from "./text-model.js";
 
+/** The series to forecast. */
 export interface ForecasterData {
   /** The series in time order, at least 2 values. */
   readonly values: Float64Array;
@@ -39,6 +40,7 @@ export interface ForecasterData {
   readonly covariates?: Covariates | undefined;
 }
 
+/** How to train a forecaster; all have defaults. */
 export interface ForecasterOptions {
   /**
    * Rows a season; 1 for none. Only used where the series shows it; where it does not, the calendar's own seasons are tried (7 for days,
@@ -87,10 +89,16 @@ export interface ForecasterOptions {
   readonly threads?: Threads;
   /** Updates between two reports, as `fit` takes it. Default 1. */
   readonly reportEvery?: number;
+  /** Called after each update, or every `reportEvery` of them. */
   readonly onReport?: (report: ForecasterReport) => void;
   /** Ends training at the next report; the forecaster then has the weights of that moment. */
   readonly signal?: AbortSignal;
 }
+
+/** The names of `ForecasterData` and `ForecasterOptions`; a `Series` may stand among them whole. */
+export const optionNames =
+  "values name column calendar dates covariates season horizon lookback cell hidden layers dropout members steps epochs batch learningRate weightDecay " +
+  "clipNorm seed quantiles transform smoothing trust backend threads reportEvery onReport signal";
 
 /** One update of the weights, or the latest of several. */
 export interface ForecasterReport {
@@ -106,6 +114,7 @@ export interface ForecasterReport {
   readonly learningRate: number;
 }
 
+/** Options of `forecast`. */
 export interface ForecastOptions {
   /** Rows to forecast; beyond the trained horizon the forecaster goes on from its own forecast. Default the trained horizon. */
   readonly horizon?: number;
@@ -113,6 +122,7 @@ export interface ForecastOptions {
   readonly covariates?: Covariates | undefined;
 }
 
+/** The rows after the series, [horizon] each. */
 export interface Forecast {
   /** The medians, in the unit of the series. */
   readonly values: Float64Array;
@@ -122,12 +132,15 @@ export interface Forecast {
   readonly dates: readonly string[] | undefined;
 }
 
+/** A trained forecaster of one series. */
 export interface Forecaster {
+  /** The rows after the series. @throws UserError where covariates are wanted, or are those of other rows */
   forecast(options?: ForecastOptions): Promise<Forecast>;
   /** What was decided, the transform and the series so far: JSON, enough with `weights` to restore the forecaster. */
   toJSON(): ForecasterConfig;
   /** By name, such as member1.rnn.weight_ih_l0; none where the series was too short to train on. */
   weights(): Promise<Readonly<Record<string, NamedTensor>>>;
+  /** Frees the networks; it forecasts no more. */
   dispose(): void;
 }
 
@@ -365,7 +378,10 @@ const rowsFrom = (from: number, to: number): number[] =>
   Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
 
 function check(options: ForecasterData & ForecasterOptions): void {
-  const { values, dates, covariates } = options;
+  const { values, dates, covariates, transform = "auto", smoothing = "auto" } = options;
+  checkOptions("trainForecaster", options, optionNames);
+  checkName("trainForecaster", "transform", transform, "auto log none");
+  checkName("trainForecaster", "smoothing", smoothing, "auto none");
   if (values.length < 2)
     throw new UserError(`A forecast needs at least 2 values, but the series has ${values.length}.`);
   checkFinite("The series to forecast", values);

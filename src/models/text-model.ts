@@ -3,7 +3,7 @@ import type { Cell } from "../cells/cell.js";
 import { gru } from "../cells/gru.js";
 import { lstm } from "../cells/lstm.js";
 import { rnn } from "../cells/rnn.js";
-import { UserError } from "../errors.js";
+import { checkOptions, UserError } from "../errors.js";
 import { dense } from "../layers/dense.js";
 import { dropout as dropoutLayer } from "../layers/dropout.js";
 import { embedding as embeddingLayer, oneHotEncoding } from "../layers/embedding.js";
@@ -13,6 +13,7 @@ import { sequential } from "../layers/sequential.js";
 
 const cells: Readonly<Record<CellName, (hidden: number) => Cell>> = { rnn, lstm, gru };
 
+/** One of the three cells that have names. */
 export type CellName = "rnn" | "lstm" | "gru";
 
 /** The cells that can be asked for by name. */
@@ -25,6 +26,7 @@ export function cellNamed(name: CellName, hidden: number): Cell {
   return cells[name](hidden);
 }
 
+/** The sizes of a text model. */
 export interface TextModelOptions {
   /** V: characters that are told apart. */
   readonly vocabularySize: number;
@@ -47,6 +49,7 @@ export interface TextModelOptions {
  */
 export function textModel(options: TextModelOptions): Layer {
   const { vocabularySize, cell = "lstm", hidden = 128, layers = 2, embedding = 0, dropout = 0 } = options;
+  checkOptions("textModel", options, "vocabularySize cell hidden layers embedding dropout");
   if (!(dropout >= 0 && dropout < 1))
     throw new UserError(`the dropout must be at least 0 and below 1, not ${String(dropout)}`);
   return sequential({

@@ -1,13 +1,18 @@
 /**
  * Initialisers. A weight [out, in] (PyTorch's layout) has fan-in `in` and fan-out `out`; a vector [n] counts as [n, 1].
  */
-import { UserError } from "../errors.js";
+import { checkOptions, UserError } from "../errors.js";
 import { columnsOf, rowsOf, type Shape, showShape, sizeOf } from "../graph/shape.js";
 import type { Initializer } from "./parameter.js";
 import type { Rng } from "./rng.js";
 
-const fans = (shape: Shape): { readonly fanIn: number; readonly fanOut: number } =>
-  shape.length < 2 ? { fanIn: 1, fanOut: sizeOf(shape) } : { fanIn: columnsOf(shape), fanOut: rowsOf(shape) };
+function fans(shape: Shape): { readonly fanIn: number; readonly fanOut: number } {
+  if (!Array.isArray(shape))
+    throw new UserError(
+      "heUniform, heNormal, lecunUniform and lecunNormal are initialisers: give them, do not call them",
+    );
+  return shape.length < 2 ? { fanIn: 1, fanOut: sizeOf(shape) } : { fanIn: columnsOf(shape), fanOut: rowsOf(shape) };
+}
 
 /** A plain loop: `Float64Array.from` takes thrice as long. */
 function filled(shape: Shape, next: () => number): Float64Array {
@@ -22,7 +27,9 @@ export const constantOf =
   (shape) =>
     filled(shape, () => value);
 
+/** Zeros. */
 export const zeroInit: Initializer = constantOf(0);
+/** Ones. */
 export const oneInit: Initializer = constantOf(1);
 
 /** U(−bound, bound). */
@@ -65,9 +72,10 @@ export const pytorchUniform = (size: number): Initializer => uniform(1 / Math.sq
  * Orthonormal rows or columns (Saxe, McClelland & Ganguli 2014), by Gram–Schmidt on a normal matrix. A stack of gates
  * [k·H, H] is orthogonal gate by gate with `blocks` = k.
  */
-export const orthogonal =
-  ({ gain = 1, blocks = 1 }: { gain?: number; blocks?: number } = {}): Initializer =>
-  (shape, rng) => {
+export const orthogonal = (options: { gain?: number; blocks?: number } = {}): Initializer => {
+  const { gain = 1, blocks = 1 } = options;
+  checkOptions("orthogonal", options, "gain blocks");
+  return (shape, rng) => {
     const [rows, columns] = [rowsOf(shape) / blocks, columnsOf(shape)];
     if (!Number.isInteger(rows))
       throw new UserError(`orthogonal: ${showShape(shape)} does not divide into ${blocks} blocks of rows`);
@@ -79,6 +87,7 @@ export const orthogonal =
       );
     return out;
   };
+};
 
 function orthonormal(rows: number, columns: number, rng: Rng): Float64Array {
   // Vectors of the longer side, as many as the shorter, made orthonormal one after the other (twice, for accuracy).

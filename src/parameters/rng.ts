@@ -3,6 +3,7 @@
 import type { State } from "seedrandom";
 import alea from "seedrandom/lib/alea.js";
 
+/** A seeded generator: one seed, the same numbers. */
 export interface Rng {
   /** Uniform in [0, 1). */
   uniform(): number;

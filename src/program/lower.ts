@@ -13,6 +13,7 @@ import { mergeEqual, reachable } from "./rewriting/simplify.js";
 
 export type { Assignment } from "./lowering/lowering.js";
 
+/** What a program is to compute. */
 export interface ProgramOptions {
   readonly name: string;
   /** Written whenever the program runs: losses, norms, outputs. */

@@ -8,8 +8,11 @@ import type { Rng } from "../parameters/rng.js";
 export interface BatchSource {
   /** [T, N, D] (index: [T, N, 1]), or [N, D] for a network without time. */
   readonly inputShape: Shape;
+  /** "index" for whole numbers: characters, classes. */
   readonly inputType: ElementType;
+  /** [T, N, O], or [N, O] for one target a sequence; O is 1 for classes. */
   readonly targetShape: Shape;
+  /** "index" for classes. */
   readonly targetType: ElementType;
   /** Batches in an epoch. */
   readonly length: number;
@@ -33,7 +36,9 @@ export interface BatchSource {
   fill(index: number, inputs: HostArray, targets: HostArray, mask: HostArray | undefined): boolean | ArrayLike<number>;
 }
 
+/** What the trainer asks of its data. */
 export interface BatchOptions {
+  /** N, sequences side by side. */
   readonly batch: number;
   /** Steps in a batch (streams only). */
   readonly window: number;
@@ -45,7 +50,9 @@ export interface BatchOptions {
 
 /** A data set: it makes the batches that the trainer asks for. */
 export interface TrainingData {
+  /** For messages. */
   readonly name?: string;
+  /** The part to train on. @throws UserError where it does not fill one batch */
   train(options: BatchOptions): BatchSource;
   /** Held out of training; undefined where there is none. */
   validation?(options: BatchOptions): BatchSource | undefined;

@@ -44,6 +44,7 @@ const LEAST_SHARE = 1e-6;
 /** A power of 2 above all classes: class and rank in one number of 32 bits. */
 const FRACTION = 1024;
 
+/** How a class is drawn from logits; all have defaults. */
 export interface SamplingOptions {
   /** Logits are divided by it: below 1 bolder, above 1 wilder, 0 always the likeliest. Default 1. */
   readonly temperature?: number;
@@ -92,14 +93,7 @@ export function createDrawings({ input, program }: PredictionStep): Drawings {
       };
     },
     program(from) {
-      const [u, turn, greedy, divisor, k, p] = split(current(settings), 6) as [
-        Tensor,
-        Tensor,
-        Tensor,
-        Tensor,
-        Tensor,
-        Tensor,
-      ];
+      const [u, turn, greedy, divisor, k, p] = split(current(settings), 6);
       const below = z.sub(maxColumns(z));
       const weights = exp(below.div(divisor)).mul(select(greedy, equal(below, 0), 1));
       const ordered = from === "all" ? notAfter(classes) : notAfterInRank(z);

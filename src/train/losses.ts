@@ -14,7 +14,7 @@
  * Means are over all elements, as PyTorch's reduction="mean"; with a mask over the rows where it is 1. Where no row counts
  * the loss is 0. Rows that the mask leaves out may hold any target, NaN included.
  */
-import { checkRate, UserError } from "../errors.js";
+import { checkOptions, checkRate, UserError } from "../errors.js";
 import {
   abs,
   constant,
@@ -95,13 +95,16 @@ export function halfMse(): Loss {
 /** Mean absolute error; its slope at 0 is 0. z and y [.., C]. */
 export const mae = (): Loss => elementwise({ name: "mae", elements: (z, y) => abs(z.sub(y)) });
 
+/** Options of `huber`; all have defaults. */
 export interface HuberOptions {
   /** δ, the error where the parabola ends and the straight line begins. Default 1, as PyTorch. */
   readonly delta?: number;
 }
 
 /** ½(z−y)² up to an error of δ, straight beyond: δ·(|z−y| − ½δ). z and y [.., C]. */
-export function huber({ delta = 1 }: HuberOptions = {}): Loss {
+export function huber(options: HuberOptions = {}): Loss {
+  const { delta = 1 } = options;
+  checkOptions("huber", options, "delta");
   if (!(delta > 0 && Number.isFinite(delta))) throw new UserError(`huber: delta must be above 0, not ${delta}`);
   return elementwise({
     name: "huber",
@@ -133,14 +136,17 @@ export function bce(): Loss {
   });
 }
 
+/** Options of `bceWithLogits`; all have defaults. */
 export interface BceWithLogitsOptions {
   /** w, the weight of y = 1 against y = 0: one number, or one for each column. Default 1. */
   readonly positiveWeight?: number | readonly number[];
 }
 
 /** Binary cross-entropy from logits z [.., C] (before the sigmoid), y [.., C] in 0 … 1. */
-export function bceWithLogits({ positiveWeight = 1 }: BceWithLogitsOptions = {}): Loss {
+export function bceWithLogits(options: BceWithLogitsOptions = {}): Loss {
+  const { positiveWeight = 1 } = options;
   const name = "bceWithLogits";
+  checkOptions(name, options, "positiveWeight");
   const weights = typeof positiveWeight === "number" ? undefined : row(name, "positiveWeight", positiveWeight);
   if (typeof positiveWeight === "number") checkWeights(name, "positiveWeight", [positiveWeight]);
   return elementwise({
@@ -173,6 +179,7 @@ function checkWeights(name: string, what: string, weights: readonly number[]): v
   if (!weights.some((weight) => weight > 0)) throw new UserError(`${name}: ${what} holds no number above 0`);
 }
 
+/** Options of `crossEntropy`; all have defaults. */
 export interface CrossEntropyOptions {
   /** ε, the part of the target that is spread over all V classes (Szegedy et al. 2016). Default 0. */
   readonly labelSmoothing?: number;
@@ -190,6 +197,7 @@ export interface CrossEntropyOptions {
 export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
   const { labelSmoothing: smoothing = 0, classWeights, ignoreIndex } = options;
   const name = "crossEntropy";
+  checkOptions(name, options, "labelSmoothing classWeights ignoreIndex");
   checkRate(`${name}: labelSmoothing`, smoothing);
   if (ignoreIndex !== undefined && !Number.isInteger(ignoreIndex))
     throw new UserError(`${name}: ignoreIndex must be a whole number, not ${ignoreIndex}`);
@@ -271,6 +279,7 @@ function parts(name: string, prediction: Shape, count: number, what: string): nu
   return columns;
 }
 
+/** Options of `gaussianNll`; all have defaults. */
 export interface GaussianNllOptions {
   /** The least variance. Default 1e-3. */
   readonly epsilon?: number;
@@ -280,15 +289,17 @@ export interface GaussianNllOptions {
  * Negative log-likelihood of a normal distribution without its constant ½·log 2π, as PyTorch's GaussianNLLLoss. With targets y
  * [.., C] the predictions are [.., 2C]: C means, then C numbers v with variance s = softplus(v) + epsilon.
  */
-export function gaussianNll({ epsilon = 1e-3 }: GaussianNllOptions = {}): Loss {
+export function gaussianNll(options: GaussianNllOptions = {}): Loss {
+  const { epsilon = 1e-3 } = options;
   const name = "gaussianNll";
+  checkOptions(name, options, "epsilon");
   if (!(epsilon > 0 && Number.isFinite(epsilon)))
     throw new UserError(`${name}: epsilon must be above 0, not ${epsilon}`);
   return elementwise({
     name,
     targetColumns: (prediction) => parts(name, prediction, 2, "means and variances"),
     elements(prediction, y) {
-      const [mean, v] = split(prediction, 2) as [Tensor, Tensor];
+      const [mean, v] = split(prediction, 2);
       const s = softplus(v).add(epsilon).named("variance");
       return log(s)
         .add(square(mean.sub(y)).div(s))

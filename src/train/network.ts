@@ -11,20 +11,24 @@ import type { Context, Layer } from "../layers/layer.js";
 import type { Initializer } from "../parameters/parameter.js";
 import { createRng } from "../parameters/rng.js";
 
+type Tensors = Readonly<Record<string, NamedTensor>>;
+type Given = Readonly<Record<string, NamedTensor | { readonly shape: Shape; readonly data: ArrayLike<bigint> }>>;
+
 /**
- * Tensors by name: a model's own, or those of a file that PyTorch wrote, as they are read: `Object.fromEntries(tensors)`.
+ * Tensors by name, in an object or a Map: a model's own, or those of a file that PyTorch wrote, as they are read.
  * `num_batches_tracked` is nothing that a model has here, and is left out.
  */
-export type Weights = Readonly<
-  Record<string, NamedTensor | { readonly shape: Shape; readonly data: ArrayLike<bigint> }>
->;
+export type Weights = Given | ReadonlyMap<string, Given[string]>;
 
-type Tensors = Readonly<Record<string, NamedTensor>>;
+export const byName = (weights: Weights): Given =>
+  weights instanceof Map ? Object.fromEntries(weights) : (weights as Given);
 
 /** Parameters and statistics by name. */
 type Both = Readonly<Record<"parameter" | "statistic", ReadonlyMap<string, NamedTensor>>>;
 
+/** The weights of a model, whatever the shapes that it is run on. */
 export interface Network {
+  /** What was given to `createTrainer`. */
   readonly model: Layer;
   /** Trainable variables by name, in the order of first use. Complete after the first trace. */
   readonly parameters: ReadonlyMap<string, Variable>;
@@ -32,6 +36,7 @@ export interface Network {
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** Variables that training updates without gradient. */
   readonly statistics: ReadonlyMap<string, Variable>;
+  /** The model applied to `input`. @throws UserError on an input that a layer cannot take, or weights that do not fit */
   trace(input: Tensor, options: TraceOptions): Trace;
   /** What was given, until a trace has found that the model has it. */
   readonly given: Both;
@@ -97,7 +102,7 @@ export function createNetwork(model: Layer, seed: number | string, weights: Weig
     // What turned out to be none of the model's is given up.
     const before = traced && !whole ? none : given;
     const found = { parameter: new Map(before.parameter), statistic: new Map(before.statistic) };
-    for (const [name, tensor] of Object.entries(weights)) {
+    for (const [name, tensor] of Object.entries(byName(weights))) {
       if (name.endsWith("num_batches_tracked")) continue;
       const kind = statistics.has(name) || given.statistic.has(name) ? "statistic" : "parameter";
       found[kind].set(name, tensor as NamedTensor);

@@ -1,9 +1,11 @@
 /** What an optimiser is: update equations in the language, for one parameter. Every backend runs the same equations. */
 import type { Tensor } from "../graph/tensor.js";
 
+/** An optimiser: `adam()`, `sgd()`, or one of your own. A new one keeps nothing of its own: `slots` are the trainer's. */
 export interface Optimizer {
   /** "adam": for messages and run folders. */
   readonly name: string;
+  /** γ, before any schedule. */
   readonly learningRate: number;
   /** Running values kept for each parameter, in its shape (Adam: m, v), and where they start. */
   readonly slots: Readonly<Record<string, number>>;

@@ -16,11 +16,12 @@
  *            amsgrad: u ← max(u, v), and u in the place of v                       (Reddi, Kale & Kumar 2018)
  *   adamw    w ← w − γ·λ·w, then adam without weight decay                         (Loshchilov & Hutter 2019)
  */
-import { UserError } from "../errors.js";
+import { checkOptions, UserError } from "../errors.js";
 import { maximum, sqrt, square } from "../graph/language.js";
 import type { Tensor } from "../graph/tensor.js";
 import type { Optimizer } from "./optimizer.js";
 
+/** Options of `sgd`; all have defaults. */
 export interface SgdOptions {
   /** γ; default 0.001. */
   readonly learningRate?: number;
@@ -40,7 +41,7 @@ export interface SgdOptions {
  */
 export function sgd(options: SgdOptions = {}): Optimizer {
   const { learningRate = 1e-3, momentum = 0, dampening = 0, nesterov = false, weightDecay = 0 } = options;
-  checkNames("sgd", options, ["learningRate", "momentum", "dampening", "nesterov", "weightDecay"]);
+  checkOptions("sgd", options, "learningRate momentum dampening nesterov weightDecay");
   checkAtLeastZero("sgd", { learningRate, momentum, weightDecay });
   checkNumber("sgd", "dampening", dampening);
   if (nesterov && !(momentum > 0 && dampening === 0))
@@ -62,6 +63,7 @@ export function sgd(options: SgdOptions = {}): Optimizer {
   };
 }
 
+/** Options of `adagrad`; all have defaults. */
 export interface AdagradOptions {
   /** γ; default 0.01. */
   readonly learningRate?: number;
@@ -82,7 +84,7 @@ export interface AdagradOptions {
 export function adagrad(options: AdagradOptions = {}): Optimizer {
   const { learningRate = 0.01, learningRateDecay = 0, weightDecay = 0, initialAccumulator = 0 } = options;
   const { epsilon = 1e-10 } = options;
-  checkNames("adagrad", options, ["learningRate", "learningRateDecay", "weightDecay", "initialAccumulator", "epsilon"]);
+  checkOptions("adagrad", options, "learningRate learningRateDecay weightDecay initialAccumulator epsilon");
   checkAtLeastZero("adagrad", { learningRate, learningRateDecay, weightDecay, initialAccumulator, epsilon });
   return {
     name: "adagrad",
@@ -98,6 +100,7 @@ export function adagrad(options: AdagradOptions = {}): Optimizer {
   };
 }
 
+/** Options of `rmsprop`; all have defaults. */
 export interface RmspropOptions {
   /** γ; default 0.01. */
   readonly learningRate?: number;
@@ -120,7 +123,7 @@ export interface RmspropOptions {
 export function rmsprop(options: RmspropOptions = {}): Optimizer {
   const { learningRate = 0.01, alpha = 0.99, epsilon = 1e-8, weightDecay = 0, momentum = 0 } = options;
   const { centered = false } = options;
-  checkNames("rmsprop", options, ["learningRate", "alpha", "epsilon", "weightDecay", "momentum", "centered"]);
+  checkOptions("rmsprop", options, "learningRate alpha epsilon weightDecay momentum centered");
   checkAtLeastZero("rmsprop", { learningRate, alpha, epsilon, weightDecay, momentum });
   return {
     name: "rmsprop",
@@ -143,6 +146,7 @@ export function rmsprop(options: RmspropOptions = {}): Optimizer {
   };
 }
 
+/** Options of `adam` and `adamw`; all have defaults. */
 export interface AdamOptions {
   /** γ; default 0.001. */
   readonly learningRate?: number;
@@ -177,7 +181,7 @@ function adamFamily(
 ): Optimizer {
   const { learningRate = 1e-3, betas = [0.9, 0.999], epsilon = 1e-8, amsgrad = false } = options;
   const { weightDecay = defaults.weightDecay } = options;
-  checkNames(name, options, ["learningRate", "betas", "epsilon", "weightDecay", "amsgrad"]);
+  checkOptions(name, options, "learningRate betas epsilon weightDecay amsgrad");
   checkAtLeastZero(name, { learningRate, epsilon, weightDecay });
   if (!Array.isArray(betas) || betas.length !== 2 || !betas.every((beta) => beta >= 0 && beta < 1))
     throw new UserError(`${name}: betas must be two numbers of at least 0 and below 1, not ${JSON.stringify(betas)}`);
@@ -204,12 +208,6 @@ const none: Readonly<Record<string, Tensor>> = {};
 
 /** g + λ·w. */
 const decayed = (g: Tensor, w: Tensor, weightDecay: number): Tensor => (weightDecay ? g.add(w.mul(weightDecay)) : g);
-
-function checkNames(optimizer: string, options: object, known: readonly string[]): void {
-  const stranger = Object.keys(options).find((name) => !known.includes(name));
-  if (stranger !== undefined)
-    throw new UserError(`${optimizer}: there is no option "${stranger}"; its options are ${known.join(", ")}`);
-}
 
 function checkNumber(optimizer: string, name: string, value: number): void {
   if (!Number.isFinite(value)) throw new UserError(`${optimizer}: ${name} must be a finite number, not ${value}`);

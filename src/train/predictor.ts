@@ -1,6 +1,6 @@
 /** Running a trained model: forward only, with the recurrent state carried from call to call where asked for. */
 import type { Executable, HostArray, Session } from "../backend/contract.js";
-import { UserError } from "../errors.js";
+import { checkOptions, UserError } from "../errors.js";
 import { kept } from "../graph/maps.js";
 import { checkTensor, type NamedTensor, type Shape, showShape, sizeOf } from "../graph/shape.js";
 import type { ElementType } from "../graph/variable.js";
@@ -12,9 +12,11 @@ import type { Network } from "./network.js";
 import { predictionStep } from "./prediction.js";
 import type { TrainerVariables } from "./update.js";
 
+/** What a predictor is to be made for. */
 export interface PredictorOptions {
   /** [T, N, D], or [N, D] for a network without time; for index inputs D is 1. */
   readonly inputShape: Shape;
+  /** Default "float"; "index" for a model that begins with an embedding or one-hot encoding. */
   readonly inputType?: ElementType;
   /** Keep the state from call to call. Default true for [T, N, D]. */
   readonly carry?: boolean;
@@ -22,7 +24,12 @@ export interface PredictorOptions {
   readonly lengths?: boolean;
 }
 
+/**
+ * A model that runs forward. It does one thing at a time: until an answer is there, a further call is refused with a UserError. Calls
+ * after `dispose` are too.
+ */
 export interface Predictor {
+  /** [T, N, ·], or [N, ·] for one output a sequence. */
   readonly outputShape: Shape;
   /**
    * The model's output for these inputs (row-major, time-major), in an array that the next call overwrites. `lengths`: the valid
@@ -40,6 +47,11 @@ export interface Predictor {
   states(): Promise<Record<string, NamedTensor>>;
   /** Goes on from these states, for all rows. @throws UserError on a name, shape or count of numbers that the model has not */
   setStates(states: Readonly<Record<string, NamedTensor>>): void;
+  /**
+   * Gives its programs and memory to the next predictor of the same options. Without it they are held until the trainer is disposed
+   * of, so whoever makes predictors again and again disposes of each. A second call does nothing.
+   */
+  dispose(): void;
 }
 
 /** Drawing where the model runs. */
@@ -57,6 +69,12 @@ export interface Drawing {
 
 export type { NamedTensor };
 
+/** What a predictor is made of: it goes to the next one of the same shape when it is given back. */
+type Made = Omit<Predictor, "dispose">;
+
+/** Those given back, by session and options. */
+const free = new WeakMap<Session, Map<string, Made[]>>();
+
 /** `revision`: a number that changes when a parameter or statistic does; what follows from them alone is computed once for each. */
 export async function createPredictorOn(
   session: Session,
@@ -65,6 +83,72 @@ export async function createPredictorOn(
   options: PredictorOptions,
   revision: () => number,
 ): Promise<Predictor> {
+  checkOptions("predictor", options, "inputShape inputType carry lengths");
+  const { inputShape, inputType = "float", carry = inputShape.length === 3, lengths = false } = options;
+  const key = [inputShape, inputType, carry, lengths].join(" ");
+  const others = kept(
+    kept(free, session, () => new Map<string, Made[]>()),
+    key,
+    () => [],
+  );
+  const made = others.pop() ?? (await make(session, network, variables, options, revision));
+  let state: "ready" | "busy" | "disposed" = "ready";
+  const check = (): void => {
+    if (state === "disposed") throw new UserError("the predictor was disposed of");
+    if (state === "busy")
+      throw new UserError(
+        "the predictor is still at work: await its answer before the next call, or make a second predictor",
+      );
+  };
+  /** Until its answer is there, nothing else is asked for. */
+  const answer = async <R>(ask: () => R | Promise<R>): Promise<R> => {
+    check();
+    state = "busy";
+    try {
+      return await ask();
+    } finally {
+      state = "ready";
+    }
+  };
+  const { drawing, runNow } = made;
+  return {
+    outputShape: made.outputShape,
+    ...(drawing && {
+      drawing: { most: drawing.most, draw: (...given) => answer(() => drawing.draw(...given)) },
+    }),
+    runNow:
+      runNow &&
+      ((inputs, lengths) => {
+        check();
+        return runNow(inputs, lengths);
+      }),
+    run: (inputs, lengths) => answer(() => made.run(inputs, lengths)),
+    reset(rows) {
+      check();
+      made.reset(rows);
+    },
+    states: () => answer(made.states),
+    setStates(states) {
+      check();
+      made.setStates(states);
+    },
+    dispose() {
+      if (state === "disposed") return;
+      check();
+      state = "disposed";
+      made.reset();
+      others.push(made);
+    },
+  };
+}
+
+async function make(
+  session: Session,
+  network: Network,
+  variables: TrainerVariables,
+  options: PredictorOptions,
+  revision: () => number,
+): Promise<Made> {
   const { inputShape, inputType = "float", lengths: masked = false } = options;
   const step = predictionStep(network, variables, {
     inputShape,

@@ -8,11 +8,13 @@ import type { NamedTensor } from "./predictor.js";
 export interface Report {
   /** Updates made so far. */
   readonly step: number;
+  /** Times the data has been gone through so far. */
   readonly epoch: number;
   /** Before the update; the mean where there were several. */
   readonly loss: number;
   /** Global norm of the (last) update's gradient, before it was clipped by norm. */
   readonly gradientNorm: number;
+  /** Of the (last) update, after the schedule. */
   readonly learningRate: number;
   /** Where this step validated. */
   readonly validationLoss?: number;
@@ -22,24 +24,35 @@ export interface Report {
 
 /** Everything that training needs to go on bit for bit. */
 export interface Checkpoint {
+  /** Weights by name. */
   readonly parameters: Readonly<Record<string, NamedTensor>>;
+  /** The optimiser's slots, by parameter and slot: "head.weight.mean". */
   readonly optimizer: Readonly<Record<string, NamedTensor>>;
+  /** Running statistics (batch norm) by name. */
   readonly statistics: Readonly<Record<string, NamedTensor>>;
+  /** States carried from window to window, by name, [N, ·]. */
   readonly states: Readonly<Record<string, NamedTensor>>;
+  /** The weights of the best validation so far, where they are kept. */
   readonly best?: Readonly<Record<string, NamedTensor>>;
   /** JSON, but for validation losses that are not finite; of those that are null in it `restore` makes NaN again. */
   readonly progress: Progress;
 }
 
+/** How far training has come. */
 export interface Progress {
+  /** Updates made so far. */
   readonly step: number;
+  /** Times the data has been gone through. */
   readonly epoch: number;
   /** Batches of this epoch already used. */
   readonly index: number;
+  /** The trainer's; a checkpoint goes on under the same one only. */
   readonly seed: number;
   /** Validation losses so far. */
   readonly metrics: readonly number[];
+  /** The least of `metrics`; null before the first. */
   readonly bestLoss: number | null;
+  /** Validations since then. */
   readonly sinceBest: number;
 }
 

@@ -8,14 +8,16 @@
  *   warm-up      γ = γ₀·(startFactor + (1 − startFactor)·t/steps), then another schedule from its own t = 0
  *   plateau      γ ← γ·factor each time the metric has not got better for more than `patience` values
  */
-import { checkCount, checkRate, UserError } from "../errors.js";
+import { checkCount, checkName, checkOptions, checkRate, UserError } from "../errors.js";
 import type { Schedule } from "./schedule.js";
 
 /**
  * The rate times `gamma` after every `stepSize` updates. Default gamma 0.1.
  * @throws UserError for an option out of its range
  */
-export function step({ stepSize, gamma = 0.1 }: { readonly stepSize: number; readonly gamma?: number }): Schedule {
+export function step(options: { readonly stepSize: number; readonly gamma?: number }): Schedule {
+  checkOptions("step", options, "stepSize gamma");
+  const { stepSize, gamma = 0.1 } = options;
   checkCount("step: stepSize", stepSize);
   checkFactor("step", "gamma", gamma);
   return { name: "step", rate: (t, base) => base * gamma ** Math.floor(t / stepSize) };
@@ -25,7 +27,9 @@ export function step({ stepSize, gamma = 0.1 }: { readonly stepSize: number; rea
  * The rate times `gamma` after every update.
  * @throws UserError for an option out of its range
  */
-export function exponential({ gamma }: { readonly gamma: number }): Schedule {
+export function exponential(options: { readonly gamma: number }): Schedule {
+  checkOptions("exponential", options, "gamma");
+  const { gamma } = options;
   checkFactor("exponential", "gamma", gamma);
   return { name: "exponential", rate: (t, base) => base * gamma ** t };
 }
@@ -34,7 +38,9 @@ export function exponential({ gamma }: { readonly gamma: number }): Schedule {
  * Half a cosine from the optimiser's rate to `minimum` (default 0) in `steps` updates; beyond, it swings back as PyTorch's does.
  * @throws UserError for an option out of its range
  */
-export function cosine({ steps, minimum = 0 }: { readonly steps: number; readonly minimum?: number }): Schedule {
+export function cosine(options: { readonly steps: number; readonly minimum?: number }): Schedule {
+  checkOptions("cosine", options, "steps minimum");
+  const { steps, minimum = 0 } = options;
   checkCount("cosine: steps", steps);
   checkAtLeastZero("cosine", "minimum", minimum);
   return {
@@ -43,6 +49,7 @@ export function cosine({ steps, minimum = 0 }: { readonly steps: number; readonl
   };
 }
 
+/** Options of `oneCycle`. */
 export interface OneCycleOptions {
   /** Updates in the whole cycle; beyond, the rate stays where it ended. */
   readonly totalSteps: number;
@@ -65,6 +72,7 @@ export interface OneCycleOptions {
  * @throws UserError for an option out of its range
  */
 export function oneCycle(options: OneCycleOptions): Schedule {
+  checkOptions("oneCycle", options, "totalSteps maximum pctStart divFactor finalDivFactor anneal threePhase");
   const { totalSteps, maximum, pctStart = 0.3, divFactor = 25, finalDivFactor = 1e4 } = options;
   const { anneal = "cosine", threePhase = false } = options;
   checkCount("oneCycle: totalSteps", totalSteps);
@@ -73,8 +81,7 @@ export function oneCycle(options: OneCycleOptions): Schedule {
     throw new UserError(`oneCycle: pctStart must be between 0 and ${threePhase ? 0.5 : 1}, not ${pctStart}`);
   checkFactor("oneCycle", "divFactor", divFactor);
   checkFactor("oneCycle", "finalDivFactor", finalDivFactor);
-  if (anneal !== "cosine" && anneal !== "linear")
-    throw new UserError(`oneCycle: anneal must be "cosine" or "linear", not ${JSON.stringify(anneal)}`);
+  checkName("oneCycle", "anneal", anneal, "cosine linear");
   const between = (from: number, to: number, part: number): number =>
     anneal === "linear" ? from + (to - from) * part : to + ((from - to) * (1 + Math.cos(Math.PI * part))) / 2;
   return {
@@ -103,6 +110,7 @@ export function oneCycle(options: OneCycleOptions): Schedule {
   };
 }
 
+/** Options of `warmUp`. */
 export interface WarmUpOptions {
   /** Updates until the full rate is reached. */
   readonly steps: number;
@@ -116,7 +124,9 @@ export interface WarmUpOptions {
  * A linear rise to the optimiser's rate, then another schedule.
  * @throws UserError for an option out of its range
  */
-export function warmUp({ steps, startFactor = 1 / 3, after }: WarmUpOptions): Schedule {
+export function warmUp(options: WarmUpOptions): Schedule {
+  checkOptions("warmUp", options, "steps startFactor after");
+  const { steps, startFactor = 1 / 3, after } = options;
   checkCount("warmUp: steps", steps);
   if (!(startFactor >= 0 && startFactor <= 1))
     throw new UserError(`warmUp: startFactor must be between 0 and 1, not ${startFactor}`);
@@ -129,6 +139,7 @@ export function warmUp({ steps, startFactor = 1 / 3, after }: WarmUpOptions): Sc
   };
 }
 
+/** Options of `plateau`. */
 export interface PlateauOptions {
   /** What the rate is multiplied by; default 0.1. */
   readonly factor?: number;
@@ -150,6 +161,7 @@ export interface PlateauOptions {
  * @throws UserError for an option out of its range
  */
 export function plateau(options: PlateauOptions = {}): Schedule {
+  checkOptions("plateau", options, "factor patience threshold cooldown minimum epsilon");
   const { factor = 0.1, patience = 10, threshold = 1e-4, cooldown = 0, minimum = 0, epsilon = 1e-8 } = options;
   checkRate("plateau: factor", factor);
   for (const [name, value] of Object.entries({ patience, threshold, cooldown, minimum, epsilon }))

@@ -166,6 +166,18 @@ export async function segmentedTraining(
   });
   const next = 1 + segments.findIndex((segment) => segment.carries);
 
+  /** The forward program overwrites its state at each step; the backward one keeps all, so that the first that went wrong is found. */
+  const everyStep = async (i: number, seed: number): Promise<ProgramOptions> => {
+    const whole =
+      backward[i] ??
+      (await runner.compile("backward false false", segments[i]!.size, true, (options) =>
+        backwardSegment({ ...options, counts: false, last: false }),
+      ));
+    await runner.run(whole, i, seed);
+    // Gradients too: for those of the weights every step is kept. The next window begins all of them anew.
+    return { ...whole.program, results: whole.program.commit! };
+  };
+
   const pass = async (from: BatchSource, index: number, seed: number): Promise<Outcome> => {
     runner.fill(from, index);
     for (const { state, own, before } of kept) {
@@ -174,7 +186,7 @@ export async function segmentedTraining(
     }
     for (const [i, program] of forward.entries()) {
       const refused = await runner.run(program, i, seed);
-      if (refused) return { refused, start: segments[i]!.start };
+      if (refused) return { refused: await everyStep(i, seed), start: segments[i]!.start };
       for (const { state, before } of kept) await session.read(state, before[i + 1]!);
     }
     const mean = createMean(session, variables);

@@ -5,17 +5,18 @@
 import { type BackendName, backendNamed, type Threads } from "../backend/choose.js";
 import type { Backend, Memory } from "../backend/contract.js";
 import { turn } from "../backend/turn.js";
-import { checkAboveZero, checkCount, UserError } from "../errors.js";
+import { checkAboveZero, checkCount, checkOptions, UserError } from "../errors.js";
 import { randomKey } from "../graph/random.js";
 import { sameShape, sizeOf } from "../graph/shape.js";
 import { initialOf, type Variable } from "../graph/variable.js";
 import type { Layer } from "../layers/layer.js";
 import { createRng } from "../parameters/rng.js";
+import { alone } from "./alone.js";
 import { createBatchPrograms } from "./batch-programs.js";
 import { type Outcome, readNumber, writeNumber } from "./batches.js";
 import type { BatchSource, TrainingData } from "./data.js";
 import type { Loss } from "./loss.js";
-import { createNetwork, type Network, type Weights } from "./network.js";
+import { byName, createNetwork, type Network, type Weights } from "./network.js";
 import type { Optimizer } from "./optimizer.js";
 import type { NamedTensor, Predictor, PredictorOptions } from "./predictor.js";
 import type { Window } from "./programs.js";
@@ -55,10 +56,15 @@ export type Bptt = (
   readonly recompute?: boolean | number;
 };
 
+/** How to train; only `loss` and `optimizer` have no default. */
 export interface TrainerOptions {
+  /** `crossEntropy()`, `mse()`, …: it says which targets the data must have. */
   readonly loss: Loss;
+  /** `adam()`, `sgd()`, …; its learning rate is the one that `schedule` changes. */
   readonly optimizer: Optimizer;
+  /** The learning rate over updates: `schedules.cosine(…)`, … Default: constant. */
   readonly schedule?: Schedule;
+  /** Bounds for the gradient, { norm: 5 }. Default: none. */
   readonly clip?: Clip;
   /** For streams; sequences of a fixed length are always taken whole (full BPTT). Default { window: 50 }. */
   readonly bptt?: Bptt;
@@ -76,12 +82,13 @@ export interface TrainerOptions {
    */
   readonly threads?: Threads;
   /**
-   * Weights to start from, by name, and running statistics (batch norm) likewise; those not named start from the seed. The first `fit`
-   * or predictor throws a UserError on a name or shape that the model has not.
+   * Weights to start from, by name, in an object or a Map, and running statistics (batch norm) likewise; those not named start from
+   * the seed. The first `fit` or predictor throws a UserError on a name or shape that the model has not.
    */
   readonly weights?: Weights;
 }
 
+/** When to stop, validate and report; `steps` or `epochs` must be there. */
 export interface FitOptions {
   /** Stop when this many updates have been made in all; where they have been already, there is nothing to do. */
   readonly steps?: number;
@@ -101,11 +108,15 @@ export interface FitOptions {
   readonly reportEvery?: number;
 }
 
+/** A model in training on a backend. One `fit` goes on at a time. */
 export interface Trainer {
+  /** The model's weights by name; known after the first `fit` or predictor. */
   readonly network: Network;
+  /** Where it trains. */
   readonly backend: Backend;
   /** The most threads that share a batch. */
   readonly threads: number;
+  /** How far it has come. */
   readonly progress: Progress;
   /**
    * Trains; gives a report for every update, or every `reportEvery` of them. Leaving the loop stops after the current step, and a
@@ -120,6 +131,10 @@ export interface Trainer {
    * by the loss, however it falls into batches.
    */
   evaluate(data: TrainingData): Promise<number>;
+  /**
+   * Runs the model forward, always with the weights as they then are. Its `dispose` gives its memory to the next of the same options.
+   * @throws UserError where the model cannot take the shape
+   */
   predictor(options: PredictorOptions): Promise<Predictor>;
   /** The weights by name; before the first `fit` or predictor those that were given. */
   parameters(): Promise<Record<string, NamedTensor>>;
@@ -131,14 +146,17 @@ export interface Trainer {
    * another `load`
    */
   load(weights: Weights): void;
+  /** All that a trainer of the same model and options needs to go on bit for bit: weights, optimiser, carried states, progress. */
   checkpoint(): Promise<Checkpoint>;
   /**
-   * Goes on from a checkpoint.
+   * Goes back, or on, to where a checkpoint was taken.
    * @throws UserError where it is of another seed, model or optimiser; where the model is not known yet, the first `fit` or predictor
    * does, until another `restore`
    */
   restore(checkpoint: Checkpoint): void;
+  /** What the trainer and its predictors hold, in bytes. */
   memory(): Memory;
+  /** Frees everything, threads included; what is called afterwards, on its predictors too, throws. */
   dispose(): void;
 }
 
@@ -149,6 +167,13 @@ export interface Trainer {
 export async function createTrainer(model: Layer, options: TrainerOptions): Promise<Trainer> {
   const { loss, optimizer, schedule, clip = {}, bptt = {}, batch = 32, accumulate = 1, seed = 1 } = options;
   const { recompute = false } = bptt;
+  checkOptions(
+    "createTrainer",
+    options,
+    "loss optimizer schedule clip bptt batch accumulate seed backend threads weights",
+  );
+  checkOptions("clip", clip, "norm value");
+  checkOptions("bptt", bptt, `${"every" in bptt ? "every through" : "window"} recompute`);
   const window: Window = "every" in bptt ? bptt : { every: bptt.window ?? 50, through: bptt.window ?? 50 };
   for (const [name, value] of Object.entries({
     batch,
@@ -231,7 +256,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
 
   let several: Promise<Several> | undefined;
 
-  async function* fit(data: TrainingData, fitOptions: FitOptions): AsyncGenerator<Report, void, void> {
+  async function* train(data: TrainingData, fitOptions: FitOptions): AsyncGenerator<Report, void, void> {
     const {
       steps = Infinity,
       epochs = Infinity,
@@ -240,6 +265,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       restoreBest = patience < Infinity,
       reportEvery = 1,
     } = fitOptions;
+    checkOptions("fit", fitOptions, "steps epochs validateEvery patience restoreBest reportEvery");
     for (const [name, value] of Object.entries({ steps, epochs, patience }))
       if (value !== Infinity) checkCount(name, value, 0);
     for (const [name, value] of Object.entries({ reportEvery, validateEvery }))
@@ -380,7 +406,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   const load = (weights: Weights): void => {
     network.give(weights);
     revision++;
-    const tensors = weights as Record<string, NamedTensor>;
+    const tensors = byName(weights) as Record<string, NamedTensor>;
     writeAll(tensors, network.parameters);
     writeAll(tensors, network.statistics);
   };
@@ -395,7 +421,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     get progress() {
       return progress;
     },
-    fit,
+    fit: (data, options) => alone(network, "fit", train(data, options)),
     evaluate: (data) => evaluateOn(data.validation?.(forValidation) ?? data.train(forValidation)),
     async predictor(predictorOptions) {
       const { createPredictorOn } = await onDemand.predictor();

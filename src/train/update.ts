@@ -1,5 +1,6 @@
 /** From gradients to new weights: gathering over micro-batches, clipping, the optimiser. */
 
+import { UserError } from "../errors.js";
 import { current } from "../graph/language.js";
 import { kept } from "../graph/maps.js";
 import { type Shape, sizeOf } from "../graph/shape.js";
@@ -12,7 +13,9 @@ import type { Optimizer } from "./optimizer.js";
 
 /** Gradient clipping. `value` first bounds each element to ±value; `norm` then scales all gradients together down to this global norm. */
 export interface Clip {
+  /** The largest global norm. Default: any. */
   readonly norm?: number;
+  /** The largest |element|. Default: any. */
   readonly value?: number;
 }
 
@@ -93,10 +96,11 @@ export function updateWith(g: readonly Tensor[], options: UpdateOptions): Update
     ]);
     const values = Object.fromEntries(slots.map(([slot, kept]) => [slot, current(kept)]));
     const next = optimizer.update({ w: tensors[i]!, g: clipped.gradients[i]!, slots: values, scalars });
-    return [
-      { variable: weights[i]!, tensor: next.w },
-      ...slots.map(([slot, kept]) => ({ variable: kept, tensor: next.slots[slot]! })),
-    ];
+    const given = slots.map(([slot, kept]) => [kept, next.slots[slot]] as const);
+    return [[weights[i]!, next.w] as const, ...given].map(([variable, tensor]) => {
+      if (!tensor) throw new UserError(`${optimizer.name}: update gives no ${variable.name}`);
+      return { variable, tensor };
+    });
   });
   return { norm: clipped.norm, commit };
 }

@@ -164,7 +164,7 @@ const cases: Case[] = [
   [
     "split gates",
     (g, r, c) => {
-      const [i, f, o] = language.split(g.float("x", [r, 3 * c]), 3) as [Tensor, Tensor, Tensor];
+      const [i, f, o] = language.split(g.float("x", [r, 3 * c]), 3);
       return language.sigmoid(i).mul(language.tanh(f)).add(language.sigmoid(o));
     },
   ],

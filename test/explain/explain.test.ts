@@ -104,8 +104,8 @@ const cells: Readonly<Record<string, Cell>> = {
     state: { h: H },
     parameters: (input) => ({ w: [2 * H, input], u: [2 * H, H], b: [2 * H] }),
     step(x, { h }, { w, u, b }) {
-      const [fx, gx] = split(linear(x, w, b), 2) as [Tensor, Tensor];
-      const [fh, gh] = split(linear(h, u), 2) as [Tensor, Tensor];
+      const [fx, gx] = split(linear(x, w, b), 2);
+      const [fh, gh] = split(linear(h, u), 2);
       const f = sigmoid(fx.add(fh)).named("f");
       return { h: h.add(f.mul(tanh(gx.add(f.mul(gh))).sub(h))) };
     },

@@ -108,7 +108,7 @@ describe("a recurrent step", () => {
       states: { h: { shape: [N, 2] }, c },
       shared: { w: { shape: [4 * H, D] }, u: { shape: [4 * H, 2] }, b: { shape: [4 * H] }, p: { shape: [2, H] } },
       step: (at, state, shared) => {
-        const [i, f, g, o] = split(mixed(at.x!, state.h!, shared), 4) as [Tensor, Tensor, Tensor, Tensor];
+        const [i, f, g, o] = split(mixed(at.x!, state.h!, shared), 4);
         const next = sigmoid(f)
           .mul(state.c!)
           .add(sigmoid(i).mul(tanh(g)));

@@ -182,7 +182,7 @@ it.each([
   [() => sgd({ nesterov: true, momentum: 0.9, dampening: 0.1 }), "dampening 0.1"],
   [() => rmsprop({ weightDecay: -0.1 }), "rmsprop: weightDecay must be at least 0, not -0.1"],
   [() => adagrad({ learningRateDecay: -1 }), "adagrad: learningRateDecay must be at least 0, not -1"],
-  [() => adam({ lr: 0.1 } as object), 'adam: there is no option "lr"; its options are learningRate, betas'],
+  [() => adam({ lr: 0.1 } as object), 'adam: there is no option "lr"; there are learningRate, betas'],
 ])("refuses bad options: %s", (make, message) => {
   expect(make).toThrow(UserError);
   expect(make).toThrow(message);

@@ -18,6 +18,7 @@ import {
   last,
   layerNorm,
   oneHotEncoding,
+  type RecurrentOptions,
   recurrent,
   residual,
   sequential,
@@ -450,6 +451,73 @@ describe("a run in segments", () => {
         trainer.dispose();
       }
     }
+  });
+
+  it("names the step where a state first grows past all bounds, as it does without", async () => {
+    // h' = relu(10¹⁰·h + x) from x = 1: 10³⁰ after 4 steps, past float32's 3.4e38 in the fifth, at time index 4.
+    const found = async (
+      bptt: Bptt,
+      make: (steps: number) => TrainingData,
+      options: RecurrentOptions = {},
+    ): Promise<NonFiniteError> => {
+      const trainer = await createTrainer(recurrent(rnn(1, { nonlinearity: "relu", bias: false }), options), {
+        loss: mse(),
+        optimizer: sgd(),
+        batch: 1,
+        bptt,
+        backend: wasm(),
+        weights: {
+          weight_hh_l0: { shape: [1, 1], data: [1e10] },
+          weight_ih_l0: { shape: [1, 1], data: [1] },
+        },
+      });
+      const error = await (async () => {
+        for await (const _ of trainer.fit(make(30), { steps: 1 }));
+      })().catch((caught: unknown) => caught);
+      expect(error).toBeInstanceOf(NonFiniteError);
+      trainer.dispose();
+      return error as NonFiniteError;
+    };
+    const whole = (steps: number): TrainingData =>
+      arrayBatches({
+        inputs: new Float64Array(steps).fill(1),
+        inputShape: [steps, 1],
+        targets: new Float64Array(steps),
+        targetShape: [steps, 1],
+      });
+    const { tensor } = await found({}, whole);
+    for (const recompute of [10, 4, 25, true] as const)
+      expect(await found({ recompute }, whole)).toMatchObject({ tensor, time: 4 });
+    // One prediction, from the end: the segments before it have no loss.
+    const atEnd = (steps: number): TrainingData =>
+      arrayBatches({
+        inputs: new Float64Array(steps).fill(1),
+        inputShape: [steps, 1],
+        targets: [0],
+        targetShape: [1],
+      });
+    const end = { output: "last" } as const;
+    expect(await found({}, atEnd, end)).toMatchObject({ tensor, time: 4 });
+    for (const recompute of [10, 4]) expect(await found({ recompute }, atEnd, end)).toMatchObject({ tensor, time: 4 });
+    // The gradient goes back 5 of 20 steps: the segment where it begins is never gone back through.
+    const windows = (): TrainingData => ({
+      train: ({ window }) => ({
+        inputShape: [window, 1, 1],
+        inputType: "float",
+        targetShape: [window, 1, 1],
+        targetType: "float",
+        length: 1,
+        carries: true,
+        masked: false,
+        fill(_, inputs, targets) {
+          inputs.fill(1);
+          targets.fill(0);
+          return true;
+        },
+      }),
+    });
+    const cut = { every: 20, through: 5 };
+    expect(await found({ ...cut, recompute: 8 }, windows)).toMatchObject({ tensor, time: 4 });
   });
 
   it("names where a gradient grows past all bounds", async () => {

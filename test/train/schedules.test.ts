@@ -133,7 +133,7 @@ it.each([
   [() => oneCycle({ totalSteps: 9, divFactor: 0 }), "oneCycle: divFactor must be a number above 0, not 0"],
   [
     () => oneCycle({ totalSteps: 9, anneal: "exp" as "linear" }),
-    'oneCycle: anneal must be "cosine" or "linear", not "exp"',
+    'oneCycle: there is no anneal "exp"; there are cosine, linear',
   ],
   [() => warmUp({ steps: -1 }), "warmUp: steps must be a whole number of at least 1, not -1"],
   [() => warmUp({ steps: 1, startFactor: 2 }), "warmUp: startFactor must be between 0 and 1, not 2"],

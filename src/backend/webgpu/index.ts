@@ -1,5 +1,5 @@
 /** The graphics backend: kernels generated at run time in WGSL, in float32. In a page it is the browser's WebGPU, in Node the package "webgpu". */
-import { UserError } from "../../errors.js";
+import { checkName, checkOptions } from "../../errors.js";
 import type { Backend } from "../contract.js";
 import type { Lender } from "./device.js";
 import type { WebGpuSession } from "./session.js";
@@ -15,6 +15,7 @@ type DeviceOfPage = typeof globalThis extends { readonly GPUDevice: { readonly p
   ? Device
   : never;
 
+/** Options of `webgpu`; all have defaults. */
 export interface WebGpuOptions {
   /**
    * A device to use as it is: its limits are what you asked for, and it is not destroyed with a session. Default: one of our own,
@@ -55,8 +56,7 @@ export interface WebGpuBackend extends Backend {
 }
 
 function isHalf(option: string, type: "float32" | "float16"): boolean {
-  if (type !== "float32" && type !== "float16")
-    throw new UserError(`${option} must be "float32" or "float16", not "${String(type)}"`);
+  checkName("webgpu", option, type, "float32 float16");
   return type === "float16";
 }
 
@@ -64,13 +64,9 @@ function isHalf(option: string, type: "float32" | "float16"): boolean {
  * The WebGPU backend. Its sessions share a device.
  * @throws UserError when a session is created where there is no WebGPU: in Node without the package "webgpu", or without a driver
  */
-export function webgpu({
-  profile = false,
-  stepwise = false,
-  weights = "float32",
-  activations = "float32",
-  ...options
-}: WebGpuOptions = {}): WebGpuBackend {
+export function webgpu(given: WebGpuOptions = {}): WebGpuBackend {
+  const { profile = false, stepwise = false, weights = "float32", activations = "float32", ...options } = given;
+  checkOptions("webgpu", given, "device powerPreference profile stepwise weights activations");
   const [halfWeights, halfActivations] = [isHalf("weights", weights), isHalf("activations", activations)];
   const features: GPUFeatureName[] = [
     ...(profile ? (["timestamp-query"] as const) : []),

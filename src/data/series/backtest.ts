@@ -1,4 +1,4 @@
-import { UserError } from "../../errors.js";
+import { checkOptions, UserError } from "../../errors.js";
 import { checkFinite, checkWhole, count } from "../check.js";
 import { naive, seasonalNaive } from "./baselines.js";
 import { mae, naiveScale, rmse, smape } from "./metrics.js";
@@ -14,6 +14,7 @@ export interface Fold {
 /** Forecasts the `horizon` values after `train`, which is a copy to do with as one likes. */
 export type Forecaster = (train: Float64Array, horizon: number, fold: Fold) => Promise<Float64Array> | Float64Array;
 
+/** What `backtest` evaluates, and where. */
 export interface BacktestOptions {
   readonly values: Float64Array;
   /** Values to forecast from each origin. */
@@ -31,6 +32,7 @@ export interface BacktestOptions {
   readonly onFold?: (fold: FoldResult) => void;
 }
 
+/** Errors of forecasts; `rmse` too is in the unit of the series. */
 export interface Accuracy {
   /** In the unit of the series. */
   readonly mae: number;
@@ -41,6 +43,7 @@ export interface Accuracy {
   readonly mase: number | null;
 }
 
+/** One fold: what came, what was forecast, and the baselines. */
 export interface FoldResult extends Fold, Accuracy {
   readonly actual: Float64Array;
   readonly forecast: Float64Array;
@@ -66,6 +69,9 @@ export interface BacktestResult extends Accuracy {
  */
 export async function backtest(options: BacktestOptions): Promise<BacktestResult> {
   const { values, horizon, folds = 5, season = 1, forecaster, onFold } = options;
+  // A `Series` may stand among them whole.
+  const ofSeries = "values name column calendar dates covariates";
+  checkOptions("backtest", options, `${ofSeries} horizon folds step season minimumTrain forecaster onFold`);
   const origins = originsOf(options);
   const results: FoldResult[] = [];
   for (const [index, origin] of origins.entries()) {

@@ -1,4 +1,4 @@
-import { UserError } from "../../errors.js";
+import { checkName, checkOptions, UserError } from "../../errors.js";
 import { checkWhole, count, show } from "../check.js";
 import { type DateFormat, formatsLike } from "./dates.js";
 
@@ -21,6 +21,7 @@ export interface Calendar {
   next(length: number): string[];
 }
 
+/** Options of `readCalendar`; all have defaults. */
 export interface CalendarOptions {
   /** "refuse" (default) throws at the first missing or repeated date; "ignore" takes the rows as evenly spaced. */
   readonly gaps?: "refuse" | "ignore";
@@ -40,6 +41,8 @@ const REMEDY =
  */
 export function readCalendar(dates: readonly string[], options: CalendarOptions = {}): Calendar | undefined {
   const { gaps = "refuse", place = (row: number) => `Row ${row + 1}` } = options;
+  checkOptions("readCalendar", options, "gaps place");
+  checkName("readCalendar", "gaps", gaps, "refuse ignore");
   const sample = [...dates].reverse().find((text) => formatsLike(text).length > 0);
   if (sample === undefined) {
     return undefined;

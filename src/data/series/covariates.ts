@@ -11,6 +11,7 @@ export interface Covariates {
   readonly values: Float64Array;
 }
 
+/** A header and its T numbers. */
 export type NamedColumn = readonly [name: string, values: Float64Array];
 
 /**

@@ -1,9 +1,10 @@
 // The one file that needs the CSV library; its browser build runs in Node too.
 import { CsvError, parse } from "csv-parse/browser/esm/sync";
-import { UserError } from "../../errors.js";
+import { checkOptions, UserError } from "../../errors.js";
 import { sentence } from "../check.js";
-import { type Series, type SeriesOptions, seriesFromTable, type Table } from "./series.js";
+import { type Series, type SeriesOptions, seriesFromTable, seriesOptions, type Table } from "./series.js";
 
+/** Options of `readSeries`. */
 export interface CsvOptions extends SeriesOptions {
   /** The character between cells. Default: comma, semicolon, tab or bar, whichever the header has most of. */
   readonly delimiter?: string;
@@ -15,7 +16,9 @@ export interface CsvOptions extends SeriesOptions {
  * quote that is not closed.
  */
 export function readSeries(csv: string, options: CsvOptions): Series {
-  return seriesFromTable(parseTable(csv, options), options);
+  checkOptions("readSeries", options, `${seriesOptions} delimiter`);
+  const { delimiter, ...others } = options;
+  return seriesFromTable(parseTable(csv, options), others);
 }
 
 function parseTable(csv: string, options: CsvOptions): Table {

@@ -1,8 +1,9 @@
-import { UserError } from "../../errors.js";
+import { checkOptions, UserError } from "../../errors.js";
 import { checkWhole, listNames, show } from "../check.js";
 import { readCalendar } from "./calendar.js";
 import { type Covariates, covariatesOf, type NamedColumn } from "./covariates.js";
 
+/** A cycle of the calendar. */
 export type CalendarFeature = "month" | "day-of-week" | "day-of-year" | "hour-of-day";
 
 const DAY = 86_400_000;
@@ -39,6 +40,7 @@ export function calendarFeatures(dates: readonly string[], features: readonly Ca
   return covariatesOf(columns, dates.length);
 }
 
+/** Options of `seasonFeatures`. */
 export interface SeasonOptions {
   /** The season's length in rows, such as 12 for months; above 1, and need not be whole. */
   readonly season: number;
@@ -51,6 +53,7 @@ export interface SeasonOptions {
 /** sin and cos of 2π · k · index / season for k = 1 … harmonics, for `rows` rows from `start`: [T, 2 · harmonics]. */
 export function seasonFeatures(rows: number, options: SeasonOptions): Covariates {
   const { season, harmonics = 1, start = 0 } = options;
+  checkOptions("seasonFeatures", options, "season harmonics start");
   checkWhole("The number of rows", rows, 0);
   checkWhole("The number of harmonics", harmonics);
   checkWhole("The first index", start, 0);

@@ -1,4 +1,4 @@
-import { UserError } from "../../errors.js";
+import { checkOptions, UserError } from "../../errors.js";
 import { checkFinite } from "../check.js";
 import { pointwise, type Transform, type TransformSpec } from "./transform.js";
 
@@ -27,6 +27,7 @@ export function standardScaler(): TransformSpec {
  * lie outside. A constant training part becomes `low`, and its neighbours keep their distances (scale 1).
  */
 export function minMaxScaler(options: { readonly range?: readonly [low: number, high: number] } = {}): TransformSpec {
+  checkOptions("minMaxScaler", options, "range");
   const [low, high] = options.range ?? [0, 1];
   if (!(Number.isFinite(low) && Number.isFinite(high) && low < high)) {
     throw new UserError(`The range of a min-max scaler must rise from low to high, but is ${low} to ${high}.`);

@@ -1,4 +1,4 @@
-import { UserError } from "../../errors.js";
+import { checkName, checkOptions, UserError } from "../../errors.js";
 import { checkWhole, count, listNames, sentence, show } from "../check.js";
 import { type Calendar, readCalendar } from "./calendar.js";
 import { type Covariates, covariatesOf, type NamedColumn } from "./covariates.js";
@@ -20,6 +20,7 @@ export interface Series {
   readonly covariates: Covariates;
 }
 
+/** Which columns make the series. */
 export interface SeriesOptions {
   /** The header of the column of values. */
   readonly column: string;
@@ -37,6 +38,9 @@ export interface SeriesOptions {
   /** The fewest rows that will do. Default 2. */
   readonly minimum?: number;
 }
+
+/** The names of `SeriesOptions`. */
+export const seriesOptions = "column dateColumn covariates name gaps minimum";
 
 /** Cells as text, the header first; `lines[row]` is the line of the file on which a row begins. */
 export interface Table {
@@ -59,6 +63,8 @@ const DECIMAL_COMMA = /^[+-]?\d[\d.]*,\d+$/;
  */
 export function seriesFromTable(table: Table, options: SeriesOptions): Series {
   const { column, covariates = [], name = "the table", minimum = 2, gaps } = options;
+  checkOptions("seriesFromTable", options, seriesOptions);
+  checkName("seriesFromTable", "gaps", gaps ?? "refuse", "refuse ignore");
   checkWhole("The fewest rows", minimum);
   const title = sentence(name);
   const [first, ...below] = numberRows(table);

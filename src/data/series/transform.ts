@@ -1,9 +1,10 @@
 // v stands for the original values, z for the transformed ones.
-import { UserError } from "../../errors.js";
+import { checkOptions, UserError } from "../../errors.js";
 import { checkFinite, checkWhole, count } from "../check.js";
 
 /** A transform before it has seen a series: `fit` takes its settings from the training part alone. */
 export interface TransformSpec {
+  /** The transform with the settings that `train` gives. @throws UserError on values it cannot take */
   fit(train: Float64Array): Transform;
 }
 
@@ -19,9 +20,11 @@ export interface Transform {
    * `history` holds original values; its last `lost` are used.
    */
   inverse(transformed: Float64Array, history: Float64Array): Float64Array;
+  /** For `transformFromJSON`. */
   toJSON(): TransformJSON;
 }
 
+/** A fitted transform in a file. */
 export type TransformJSON =
   | { readonly kind: "log" }
   | { readonly kind: "log1p" }
@@ -46,6 +49,7 @@ export function log1p(): TransformSpec {
  */
 export function difference(options: { readonly lag?: number } = {}): TransformSpec {
   const { lag = 1 } = options;
+  checkOptions("difference", options, "lag");
   checkWhole("The lag of a difference", lag);
   return fixed({ kind: "difference", lag });
 }

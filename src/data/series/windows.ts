@@ -1,8 +1,9 @@
 // Shapes: T lookback, N batch, H horizon, D = 1 + C inputs a row, C covariates. Inputs are time-major.
-import { UserError } from "../../errors.js";
+import { checkOptions, UserError } from "../../errors.js";
 import { checkFinite, checkWhole, count } from "../check.js";
 import type { Covariates } from "./covariates.js";
 
+/** The shape of the windows. */
 export interface WindowOptions {
   /** T: rows that the model sees. */
   readonly lookback: number;
@@ -41,11 +42,13 @@ export interface Windows {
   fill(chosen: ArrayLike<number>, inputs: Floats, targets: Floats, future?: Floats): void;
 }
 
+/** What `fill` writes into. */
 export type Floats = Float32Array | Float64Array;
 
 /** The windows of a series, in time order. Throws a UserError where not one fits, saying how many rows it needs. */
 export function createWindows(values: Float64Array, options: WindowOptions, covariates?: Covariates): Windows {
   const { lookback, horizon, stride = 1, within = { from: 0, to: values.length } } = options;
+  checkOptions("createWindows", options, "lookback horizon stride within");
   checkWhole("The lookback", lookback);
   checkWhole("The horizon", horizon);
   checkWhole("The stride", stride);
@@ -110,6 +113,7 @@ export function createWindows(values: Float64Array, options: WindowOptions, cova
   };
 }
 
+/** Ranges of rows, in time order. */
 export interface Split {
   readonly train: Range;
   readonly validation: Range;
@@ -124,6 +128,7 @@ export function splitInTime(
   rows: number,
   options: { readonly validation?: number; readonly test?: number } = {},
 ): Split {
+  checkOptions("splitInTime", options, "validation test");
   checkWhole("The number of rows", rows);
   const validation = rowsOf("validation", options.validation ?? 0.1, rows);
   const test = rowsOf("test", options.test ?? 0, rows);

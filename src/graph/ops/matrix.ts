@@ -37,6 +37,7 @@ function matmulDerivative({ dy, x, node }: Context, i: number): Tensor {
     : matmul(x(0), dy, { transposeA: !transposeA });
 }
 
+/** x [.., C] with R rows as [C, R]. */
 export const transpose = (x: Tensor): Tensor => new Tensor("transpose", [x], transposeShape([x]));
 const transposeShape = (inputs: readonly Tensor[]): Shape => [
   columnsOf(shapeOf(inputs, 0)),
