@@ -17,7 +17,6 @@ import {
   series,
   sigmoid,
   split,
-  type Tensor,
   type Trainer,
   tanh,
   UserError,
@@ -34,8 +33,8 @@ const minimal = (hidden: number) =>
     parameters: (input) => ({ weight_ih: [2 * hidden, input], weight_hh: [2 * hidden, hidden], bias: [2 * hidden] }),
     initial: { bias: initializers.zeroInit },
     step(x, { h }, w) {
-      const [forget, candidate] = split(linear(x, w.weight_ih, w.bias), 2) as [Tensor, Tensor];
-      const [forgetH, candidateH] = split(linear(h, w.weight_hh), 2) as [Tensor, Tensor];
+      const [forget, candidate] = split(linear(x, w.weight_ih, w.bias), 2);
+      const [forgetH, candidateH] = split(linear(h, w.weight_hh), 2);
       const f = sigmoid(forget.add(forgetH));
       return { h: h.add(f.mul(tanh(candidate.add(candidateH.mul(f))).sub(h))) };
     },
