@@ -38,9 +38,9 @@ export interface ArrayOptions extends Examples {
  */
 export function arrayBatches(options: ArrayOptions): TrainingData {
   const { validation, shuffle = true, inputType = "float", targetType = "float" } = options;
-  const examples = "inputs targets lengths";
-  checkOptions("arrayBatches", options, `${examples} inputShape targetShape inputType targetType validation shuffle`);
-  if (validation) checkOptions("arrayBatches: validation", validation, examples);
+  const [examples, shapes] = ["inputs targets lengths", "inputShape targetShape inputType targetType"];
+  checkOptions("arrayBatches", options, `${examples} ${shapes} validation shuffle`);
+  if (validation) checkOptions("arrayBatches: validation", validation, `${examples} ${shapes}`);
   checkName("arrayBatches", "inputType", inputType, "float index");
   checkName("arrayBatches", "targetType", targetType, "float index");
   checkExample("inputShape", options.inputShape, "T, D");

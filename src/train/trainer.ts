@@ -13,7 +13,7 @@ import type { Layer } from "../layers/layer.js";
 import { createRng } from "../parameters/rng.js";
 import { alone } from "./alone.js";
 import { createBatchPrograms } from "./batch-programs.js";
-import { type Outcome, readNumber, writeNumber } from "./batches.js";
+import { readNumber, writeNumber } from "./batches.js";
 import type { BatchSource, TrainingData } from "./data.js";
 import type { Loss } from "./loss.js";
 import { byName, createNetwork, type Network, type Weights } from "./network.js";
@@ -30,12 +30,10 @@ export type { Checkpoint, Progress, Report } from "./progress.js";
 
 const onDemand = {
   diagnose: () => import("./diagnose.js"),
+  evaluation: () => import("./evaluation.js"),
   predictor: () => import("./predictor.js"),
   several: () => import("./several.js"),
 };
-
-/** Batches of a validation: each holds memory of the device's queue. */
-const MOST_UNDER_WAY = 16;
 
 /** How far the gradient goes back in a stream whose state is carried, and what is kept for it. */
 export type Bptt = (
@@ -212,26 +210,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   });
 
   const evaluateOn = async (source: BatchSource): Promise<number> => {
-    const program = await programs.validation(source);
-    // Where a batch is one run, and reading its loss takes time, the next ones do not wait for it.
-    const most = program.begin && !session.readNow ? MOST_UNDER_WAY : 1;
-    const underWay: Promise<Outcome>[] = [];
-    let [sum, weights] = [0, 0];
-    for (let index = 0; index < source.length + most - 1; index++) {
-      if (index < source.length) {
-        const outcome = program.run(source, index, 0);
-        outcome.catch(() => undefined);
-        underWay.push(outcome);
-      }
-      if (index < most - 1) continue;
-      const outcome = await underWay.shift()!;
-      const [loss, weight = 1] = "loss" in outcome ? [outcome.loss, outcome.weight] : [Number.NaN];
-      const share = (source.share?.(index - most + 1) ?? 1) * weight;
-      sum += loss * share;
-      weights += share;
-      await turn();
-    }
-    return sum / (weights || source.length);
+    const { meanLoss } = await onDemand.evaluation();
+    return meanLoss(source, await programs.validation(source), session);
   };
   const { every, through } = window;
   const forTraining = { batch, window: Math.max(every, through), stride: every };

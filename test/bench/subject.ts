@@ -64,14 +64,17 @@ export async function createSubject(workload: Workload, options: SubjectOptions 
     ...(workload.kind === "train" ? { bptt: { window: workload.time }, batch: workload.batch } : {}),
     backend,
   });
-  let piece = workload.kind === "train" ? training(trainer, workload) : await sampling(trainer, workload);
+  let steps = workload.kind === "train" ? training(trainer, workload) : undefined;
+  let piece = steps ? () => steps!.next() : await sampling(trainer, workload as Sampling);
   await piece();
   const first = performance.now() - seen.firstRun;
   // What is not waited for is measured in groups, where a group does not take long.
   let together = 1;
   if (backend.name === "webgpu" && workload.kind === "train" && first < LONG) {
     together = TOGETHER;
-    piece = training(trainer, workload, together);
+    await steps!.return();
+    steps = training(trainer, workload, together);
+    piece = () => steps!.next();
     await piece();
   }
   const measure = async (seconds: number, least = 1): Promise<number[]> => {
@@ -99,11 +102,9 @@ export async function createSubject(workload: Workload, options: SubjectOptions 
   };
 }
 
-/** One step of training, or several. */
-function training(trainer: Trainer, workload: Training, reportEvery = 1): () => Promise<unknown> {
-  const steps = trainer.fit(windowOf(workload), { steps: Number.MAX_SAFE_INTEGER, reportEvery });
-  return () => steps.next();
-}
+/** Training without end, so many steps a report. */
+const training = (trainer: Trainer, workload: Training, reportEvery = 1): ReturnType<Trainer["fit"]> =>
+  trainer.fit(windowOf(workload), { steps: Number.MAX_SAFE_INTEGER, reportEvery });
 
 /** A text of so many characters. */
 async function sampling(trainer: Trainer, { vocabulary: size, characters }: Sampling): Promise<() => Promise<void>> {

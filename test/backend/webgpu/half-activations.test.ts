@@ -65,7 +65,7 @@ describe("activations in float16", () => {
 
   it("are refused by name where there are none", async () => {
     expect(() => webgpu({ activations: "half" as "float16" })).toThrow(
-      'activations must be "float32" or "float16", not "half"',
+      'webgpu: there is no activations "half"; there are float32, float16',
     );
     const without = { features: new Set<string>() } as unknown as GPUDevice;
     await expect(webgpu({ device: without, activations: "float16" }).createSession()).rejects.toThrow(

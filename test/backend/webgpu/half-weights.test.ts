@@ -60,7 +60,7 @@ describe("weights in float16", () => {
 
   it("are refused by name where there are none", async () => {
     expect(() => webgpu({ weights: "float8" as "float16" })).toThrow(
-      'weights must be "float32" or "float16", not "float8"',
+      'webgpu: there is no weights "float8"; there are float32, float16',
     );
     const without = { features: new Set<string>() } as unknown as GPUDevice;
     const refused = webgpu({ device: without, weights: "float16" }).createSession();

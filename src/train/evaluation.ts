@@ -1,0 +1,31 @@
+/** The loss over a whole source. */
+import type { Session } from "../backend/contract.js";
+import { turn } from "../backend/turn.js";
+import type { BatchProgram, Outcome } from "./batches.js";
+import type { BatchSource } from "./data.js";
+
+/** Batches of a validation: each holds memory of the device's queue. */
+const MOST_UNDER_WAY = 16;
+
+/** The mean of `program` over all of `source`: batches count by what their losses are means over. NaN where a number is not finite. */
+export async function meanLoss(source: BatchSource, program: BatchProgram, session: Session): Promise<number> {
+  // Where a batch is one run, and reading its loss takes time, the next ones do not wait for it.
+  const most = program.begin && !session.readNow ? MOST_UNDER_WAY : 1;
+  const underWay: Promise<Outcome>[] = [];
+  let [sum, weights] = [0, 0];
+  for (let index = 0; index < source.length + most - 1; index++) {
+    if (index < source.length) {
+      const outcome = program.run(source, index, 0);
+      outcome.catch(() => undefined);
+      underWay.push(outcome);
+    }
+    if (index < most - 1) continue;
+    const outcome = await underWay.shift()!;
+    const [loss, weight = 1] = "loss" in outcome ? [outcome.loss, outcome.weight] : [Number.NaN];
+    const share = (source.share?.(index - most + 1) ?? 1) * weight;
+    sum += loss * share;
+    weights += share;
+    await turn();
+  }
+  return sum / (weights || source.length);
+}
