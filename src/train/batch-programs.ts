@@ -6,7 +6,7 @@ import type { Variable } from "../graph/variable.js";
 import { type BatchProgram, checkData, wholeBatch } from "./batches.js";
 import type { BatchSource } from "./data.js";
 import type { Loss } from "./loss.js";
-import { type TrainingStep, trainingStep, validationStep, type Window } from "./programs.js";
+import { type TrainingStep, trainingStep, type Window } from "./programs.js";
 import type { Ahead } from "./several.js";
 import type { UpdateOptions } from "./update.js";
 
@@ -27,6 +27,7 @@ export interface BatchPrograms {
 
 /** Loaded when they are used. */
 const segments = () => import("./segmented.js");
+const evaluation = () => import("./evaluation.js");
 
 export function createBatchPrograms(session: Session, options: BatchProgramsOptions): BatchPrograms {
   const { network, loss, variables, parts, recompute } = options;
@@ -76,8 +77,9 @@ export function createBatchPrograms(session: Session, options: BatchProgramsOpti
     validation(source) {
       const segment = segmentOf(source);
       return once("validation", source, async () => {
-        if (!segment) return whole(source, validationStep({ ...common, shapes: source, states: new Map() }));
-        return (await segments()).segmentedValidation(session, source, common, segment);
+        if (segment) return (await segments()).segmentedValidation(session, source, common, segment);
+        const { validationStep } = await evaluation();
+        return whole(source, validationStep({ ...common, shapes: source, states: new Map() }));
       });
     },
   };

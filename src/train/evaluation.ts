@@ -1,8 +1,19 @@
-/** The loss over a whole source. */
+/** Validation: its program, and the loss over a whole source. */
 import type { Session } from "../backend/contract.js";
 import { turn } from "../backend/turn.js";
+import { variable } from "../graph/variable.js";
 import type { BatchProgram, Outcome } from "./batches.js";
 import type { BatchSource } from "./data.js";
+import { type ForwardOptions, forward, type TrainingStep } from "./programs.js";
+
+/** The loss of a batch, without dropout; the state is carried on. */
+export function validationStep(options: Omit<ForwardOptions, "training" | "window">): TrainingStep {
+  // A batch is not cut: its weight is that of its only part.
+  const { feed, loss, weight, carried } = forward({ ...options, training: false });
+  const counted = weight && { variable: variable("weight", [1]), tensor: weight };
+  const results = [{ variable: options.variables.loss, tensor: loss }, ...(counted ? [counted] : [])];
+  return { feed, program: { name: "validation", results, commit: carried }, weight: counted?.variable };
+}
 
 /** Batches of a validation: each holds memory of the device's queue. */
 const MOST_UNDER_WAY = 16;

@@ -1,11 +1,11 @@
-/** The programs of a training run: one training step, validation of a batch. */
+/** The program of a training step (of a validation: `evaluation.ts`). */
 
 import { current, select, sliceRows, stopGradient, sumAll } from "../graph/language.js";
 import { kept } from "../graph/maps.js";
 import type { Shape } from "../graph/shape.js";
 import { gradients } from "../graph/sweep.js";
 import type { Tensor } from "../graph/tensor.js";
-import { batchVariable, type ElementType, type Variable, variable } from "../graph/variable.js";
+import { batchVariable, type ElementType, type Variable } from "../graph/variable.js";
 import type { Assignment, ProgramOptions } from "../program/lower.js";
 import { type CheckBatch, checkOf, type Loss, lossOf, orOne } from "./loss.js";
 import type { Network, Trace } from "./network.js";
@@ -47,7 +47,7 @@ interface Forward {
   readonly updates: Trace["updates"];
 }
 
-interface ForwardOptions {
+export interface ForwardOptions {
   readonly network: Network;
   readonly loss: Loss;
   readonly variables: TrainerVariables;
@@ -72,7 +72,7 @@ export const carriedIn =
 export const carriedOn = (states: ReadonlyMap<string, Variable>, finals: ReadonlyMap<string, Tensor>): Assignment[] =>
   [...finals].map(([name, tensor]) => ({ variable: states.get(name)!, tensor }));
 
-function forward({ network, loss, variables, shapes, training, window, states }: ForwardOptions): Forward {
+export function forward({ network, loss, variables, shapes, training, window, states }: ForwardOptions): Forward {
   const { inputShape, inputType, carries, masked } = shapes;
   const rows = rowsOfBatch(inputShape);
   const input = batchVariable("input", inputShape, inputType);
@@ -193,13 +193,4 @@ export function trainingStep(options: ForwardOptions & UpdateOptions): TrainingS
       loss,
     },
   };
-}
-
-/** Validation: the loss of a batch, without dropout; the state is carried on. */
-export function validationStep(options: Omit<ForwardOptions, "training" | "window">): TrainingStep {
-  // A batch is not cut: its weight is that of its only part.
-  const { feed, loss, weight, carried } = forward({ ...options, training: false });
-  const counted = weight && { variable: variable("weight", [1]), tensor: weight };
-  const results = [{ variable: options.variables.loss, tensor: loss }, ...(counted ? [counted] : [])];
-  return { feed, program: { name: "validation", results, commit: carried }, weight: counted?.variable };
 }

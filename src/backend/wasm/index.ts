@@ -2,7 +2,7 @@
  * The processor backend: kernels generated at run time as WebAssembly with 128-bit vectors, in float32. Nothing to
  * load, nothing to host.
  */
-import { checkName, checkOptions, UserError } from "../../errors.js";
+import { checkOptions, UserError } from "../../errors.js";
 import type { Backend } from "../contract.js";
 import { hasRelaxedSimd, hasSimd, revectorizes } from "./features.js";
 import { type CompileModule, createWasmSession, type WasmSession } from "./session.js";
@@ -46,7 +46,6 @@ export interface WasmBackend extends Backend {
 /** The wasm backend. @throws UserError on wrong options, and when a session is created where WebAssembly has no SIMD */
 export function wasm(options: WasmOptions = {}): WasmBackend {
   checkOptions("wasm", options, "relaxedSimd revectorized compile threads shareFrom profile");
-  checkName("wasm", "relaxedSimd", options.relaxedSimd ?? "auto", "auto off");
   checkThreads(options.threads);
   const backend: WasmBackend = {
     name: "wasm",
