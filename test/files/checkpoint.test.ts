@@ -16,6 +16,7 @@ import { crossEntropy, mse } from "../../src/train/losses.js";
 import { adam, sgd } from "../../src/train/optimizers.js";
 import { plateau } from "../../src/train/schedules.js";
 import { type Checkpoint, createTrainer, type Report, type Trainer } from "../../src/train/trainer.js";
+import { sourceOf } from "../train/source.js";
 import { temporaryFolder } from "./temporary-folder.js";
 
 const bytesOf = (files: Record<string, Uint8Array | string>): Map<string, Uint8Array> =>
@@ -173,20 +174,16 @@ test.each(["wasm", "reference"] as const)(
 /** A line through the origin; each validation of the `seen`-th and later ones has the next of these errors. */
 const errors = [2, Number.NaN, Infinity, 1, Number.NaN, Infinity, Infinity, 0.5, Number.NaN, 3, 2, 1];
 const withErrors = (seen: number): TrainingData => {
-  const source = (validates: boolean): BatchSource => ({
-    inputShape: [2, 1],
-    inputType: "float",
-    targetShape: [2, 1],
-    targetType: "float",
-    length: 3,
-    carries: false,
-    masked: false,
-    fill(index, inputs, targets) {
-      for (let i = 0; i < 2; i++) [inputs[i], targets[i]] = validates ? [0, 0] : [index + i, 3 * (index + i)];
-      if (validates && index === 0) targets[0] = errors[seen++]!;
-      return true;
-    },
-  });
+  const source = (validates: boolean): BatchSource =>
+    sourceOf([2, 1], {
+      length: 3,
+      carries: false,
+      fill(index, inputs, targets) {
+        for (let i = 0; i < 2; i++) [inputs[i], targets[i]] = validates ? [0, 0] : [index + i, 3 * (index + i)];
+        if (validates && index === 0) targets[0] = errors[seen++]!;
+        return true;
+      },
+    });
   return { train: () => source(false), validation: () => source(true) };
 };
 

@@ -9,6 +9,7 @@ import { dense, recurrent, sequential } from "../../src/layers/index.js";
 import { mse } from "../../src/train/losses.js";
 import { adam } from "../../src/train/optimizers.js";
 import { createTrainer } from "../../src/train/trainer.js";
+import { sourceOf } from "../train/source.js";
 
 const DEPTH = 30_000;
 
@@ -52,19 +53,13 @@ it.each([false, true])(
       batch: 2,
       backend: wasm({ threads: 1 }),
     });
-    const source = {
-      inputShape: [4, 2, 1],
-      inputType: "float",
-      targetShape: [4, 2, 1],
-      targetType: "float",
-      length: 1,
+    const source = sourceOf([4, 2, 1], {
       carries: false,
-      masked: false,
-      fill(_: number, inputs: { [i: number]: number }, targets: { [i: number]: number }) {
+      fill(_, inputs, targets) {
         for (let i = 0; i < 8; i++) [inputs[i], targets[i]] = [Math.sin(i), Math.cos(i)];
         return true;
       },
-    } as const;
+    });
     const losses: number[] = [];
     for await (const { loss } of trainer.fit({ train: () => source }, { steps: 5 })) losses.push(loss);
     expect(losses.at(-1)).toBeLessThan(losses[0]!);

@@ -16,20 +16,18 @@ import { nonFinite } from "../../src/train/diagnose.js";
 import { crossEntropy, mse } from "../../src/train/losses.js";
 import { adam, sgd } from "../../src/train/optimizers.js";
 import { type Bptt, createTrainer, type Report, type Trainer, type TrainerOptions } from "../../src/train/trainer.js";
+import { sourceOf } from "./source.js";
 
 /** However fast a step is, whoever wants to can come in between. */
 vi.mock("../../src/backend/turn.js", () => ({ turn: () => new Promise(setImmediate) }));
 
 /** T = 5 steps, N = 4 rows, D = 3 features, and targets of two numbers or one of three classes. */
 function source(classes = false, more: Partial<BatchSource> = {}): BatchSource {
-  return {
-    inputShape: [5, 4, 3],
-    inputType: "float",
+  return sourceOf([5, 4, 3], {
     targetShape: [5, 4, classes ? 1 : 2],
     targetType: classes ? "index" : "float",
     length: 4,
     carries: classes,
-    masked: false,
     fill(index, inputs, targets) {
       const rng = createRng(index);
       for (let i = 0; i < inputs.length; i++) inputs[i] = rng.normal();
@@ -37,7 +35,7 @@ function source(classes = false, more: Partial<BatchSource> = {}): BatchSource {
       return index === 0;
     },
     ...more,
-  };
+  });
 }
 const data = { train: () => source() };
 const trainerOf = (hidden: number, more: Partial<TrainerOptions> = {}): Promise<Trainer> =>

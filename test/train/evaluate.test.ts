@@ -13,6 +13,7 @@ import type { Loss } from "../../src/train/loss.js";
 import { crossEntropy, mse } from "../../src/train/losses.js";
 import { adam } from "../../src/train/optimizers.js";
 import { createTrainer, type Trainer, type TrainerOptions } from "../../src/train/trainer.js";
+import { sourceOf } from "./source.js";
 
 /** Examples, steps, features, classes or numbers predicted. */
 const [COUNT, T, D, C] = [11, 4, 2, 3];
@@ -155,20 +156,17 @@ describe("the loss of a validation", () => {
   it("does not depend on the windows that a stream is read in", async () => {
     const steps = 24;
     const stream: TrainingData = {
-      train: ({ window }) => ({
-        inputShape: [window, 1, D],
-        inputType: "float",
-        targetShape: [window, 1, 1],
-        targetType: "index",
-        length: steps / window,
-        carries: true,
-        masked: false,
-        fill(index, into, targets) {
-          for (let i = 0; i < window * D; i++) into[i] = inputs[index * window * D + i]!;
-          for (let t = 0; t < window; t++) targets[t] = classes(index * window + t);
-          return index === 0;
-        },
-      }),
+      train: ({ window }) =>
+        sourceOf([window, 1, D], {
+          targetShape: [window, 1, 1],
+          targetType: "index",
+          length: steps / window,
+          fill(index, into, targets) {
+            for (let i = 0; i < window * D; i++) into[i] = inputs[index * window * D + i]!;
+            for (let t = 0; t < window; t++) targets[t] = classes(index * window + t);
+            return index === 0;
+          },
+        }),
     };
     const found: number[] = [];
     for (const bptt of [{ window: 24 }, { window: 6 }, { every: 4, through: 6 }, { every: 3, through: 2 }]) {

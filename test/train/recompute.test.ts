@@ -37,6 +37,7 @@ import {
   type Report,
   type TrainerOptions,
 } from "../../src/train/trainer.js";
+import { sourceOf } from "./source.js";
 
 const rng = createRng(7);
 const numbers = (size: number): Float64Array => Float64Array.from({ length: size }, () => rng.normal());
@@ -501,20 +502,14 @@ describe("a run in segments", () => {
     for (const recompute of [10, 4]) expect(await found({ recompute }, atEnd, end)).toMatchObject({ tensor, time: 4 });
     // The gradient goes back 5 of 20 steps: the segment where it begins is never gone back through.
     const windows = (): TrainingData => ({
-      train: ({ window }) => ({
-        inputShape: [window, 1, 1],
-        inputType: "float",
-        targetShape: [window, 1, 1],
-        targetType: "float",
-        length: 1,
-        carries: true,
-        masked: false,
-        fill(_, inputs, targets) {
-          inputs.fill(1);
-          targets.fill(0);
-          return true;
-        },
-      }),
+      train: ({ window }) =>
+        sourceOf([window, 1, 1], {
+          fill(_, inputs, targets) {
+            inputs.fill(1);
+            targets.fill(0);
+            return true;
+          },
+        }),
     });
     const cut = { every: 20, through: 5 };
     expect(await found({ ...cut, recompute: 8 }, windows)).toMatchObject({ tensor, time: 4 });

@@ -16,6 +16,7 @@ import { NonFiniteError } from "../../src/train/diagnose.js";
 import { crossEntropy, mse } from "../../src/train/losses.js";
 import { adam, sgd } from "../../src/train/optimizers.js";
 import { type Bptt, createTrainer, type Report, type Trainer, type TrainerOptions } from "../../src/train/trainer.js";
+import { sourceOf } from "./source.js";
 
 const text = readText("the quick brown fox jumps over the lazy dog. ".repeat(40));
 const model = (options: Parameters<typeof recurrent>[1] = {}): Layer =>
@@ -162,20 +163,15 @@ describe("truncated BPTT", () => {
     // 2u+4 and 2u+5 of one long forward pass.
     const x = Float64Array.from({ length: 18 }, (_, i) => Math.sin(i));
     const stream = (window: number, stride: number): TrainingData => ({
-      train: () => ({
-        inputShape: [window, 1, 1],
-        inputType: "float",
-        targetShape: [window, 1, 1],
-        targetType: "float",
-        length: Math.floor((18 - window) / stride) + 1,
-        carries: true,
-        masked: false,
-        fill(index, inputs, targets) {
-          for (let t = 0; t < window; t++) inputs[t] = x[index * stride + t]!;
-          targets.fill(0.3);
-          return index === 0;
-        },
-      }),
+      train: () =>
+        sourceOf([window, 1, 1], {
+          length: Math.floor((18 - window) / stride) + 1,
+          fill(index, inputs, targets) {
+            for (let t = 0; t < window; t++) inputs[t] = x[index * stride + t]!;
+            targets.fill(0.3);
+            return index === 0;
+          },
+        }),
     });
     const still = { loss: mse(), optimizer: sgd({ learningRate: 0 }), batch: 1, backend: reference() };
     const net = recurrent(lstm(1));
@@ -245,20 +241,15 @@ describe("truncated BPTT", () => {
     });
     const [w, y, inputs] = [0.7, 0.2, [1, 2, -1, 0.5]];
     const data = (window: number, stride: number): TrainingData => ({
-      train: () => ({
-        inputShape: [window, 1, 1],
-        inputType: "float",
-        targetShape: [window, 1, 1],
-        targetType: "float",
-        length: Math.floor((4 - window) / stride) + 1,
-        carries: true,
-        masked: false,
-        fill(index, into, targets) {
-          for (let t = 0; t < window; t++) into[t] = inputs[index * stride + t]!;
-          targets.fill(y);
-          return index === 0;
-        },
-      }),
+      train: () =>
+        sourceOf([window, 1, 1], {
+          length: Math.floor((4 - window) / stride) + 1,
+          fill(index, into, targets) {
+            for (let t = 0; t < window; t++) into[t] = inputs[index * stride + t]!;
+            targets.fill(y);
+            return index === 0;
+          },
+        }),
     });
     const still = {
       loss: mse(),
@@ -344,20 +335,15 @@ describe("carried state", () => {
     const steps = 3;
     const x = [1, -1, 0.5, 2, 0.25, -0.5];
     const source = (flags: number[][]): TrainingData => ({
-      train: () => ({
-        inputShape: [steps, 2, 1],
-        inputType: "float",
-        targetShape: [steps, 2, 1],
-        targetType: "float",
-        length: 2,
-        carries: true,
-        masked: false,
-        fill(index, inputs, targets) {
-          inputs.set(x);
-          targets.fill(0);
-          return flags[index]!;
-        },
-      }),
+      train: () =>
+        sourceOf([steps, 2, 1], {
+          length: 2,
+          fill(index, inputs, targets) {
+            inputs.set(x);
+            targets.fill(0);
+            return flags[index]!;
+          },
+        }),
     });
     const run = async (flags: number[][]): Promise<number[]> => {
       const trainer = await createTrainer(recurrent(rnn(1)), {

@@ -12,6 +12,7 @@ import type { TrainingData } from "../../../src/train/data.js";
 import { crossEntropy } from "../../../src/train/losses.js";
 import { adam } from "../../../src/train/optimizers.js";
 import { createTrainer, type Trainer } from "../../../src/train/trainer.js";
+import { sourceOf } from "../../train/source.js";
 
 // What they do is as it was; the calls are counted. `lower` and `lowerShard` both end in planning.
 const planned = vi.hoisted(() => vi.fn());
@@ -40,19 +41,17 @@ const made = () => ({
 const CLASSES = 5;
 const [time, rows] = [4, 6];
 const data: TrainingData = {
-  train: () => ({
-    inputShape: [time, rows, 1],
-    inputType: "index",
-    targetShape: [time, rows, 1],
-    targetType: "index",
-    length: 100,
-    carries: true,
-    masked: false,
-    fill(index, inputs, targets) {
-      for (let i = 0; i < inputs.length; i++) [inputs[i], targets[i]] = [(i * 7 + index) % CLASSES, (i * 3) % CLASSES];
-      return index === 0;
-    },
-  }),
+  train: () =>
+    sourceOf([time, rows, 1], {
+      inputType: "index",
+      targetType: "index",
+      length: 100,
+      fill(index, inputs, targets) {
+        for (let i = 0; i < inputs.length; i++)
+          [inputs[i], targets[i]] = [(i * 7 + index) % CLASSES, (i * 3) % CLASSES];
+        return index === 0;
+      },
+    }),
 };
 const model = (hidden: number): Layer =>
   sequential({

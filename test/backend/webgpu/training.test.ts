@@ -19,6 +19,7 @@ import {
   textBatches,
   textModel,
 } from "../../../src/index.js";
+import { sourceOf } from "../../train/source.js";
 import { nullDevice, testDevice } from "./driver.js";
 
 const gpu = await testDevice();
@@ -170,13 +171,9 @@ describe("a training step", () => {
       batch: 50,
       backend: watched,
     });
-    const source = {
-      inputShape: [50, 50, 1],
-      targetShape: [50, 50, 1],
-      inputType: "index",
-      targetType: "index",
-    } as const;
-    const data = { train: () => ({ ...source, length: 1, carries: true, masked: false, fill: () => true }) };
+    const data = {
+      train: () => sourceOf([50, 50, 1], { inputType: "index", targetType: "index", fill: () => true }),
+    };
     // The device that does nothing has no loss to give: what is asked is what was compiled.
     await trainer
       .fit(data, { steps: 1 })
