@@ -2,7 +2,9 @@
 import type { Command } from "commander";
 import type { BackendName } from "../backend/choose.js";
 import { enableRelaxedSimd } from "../backend/wasm/flags-node.js";
+import { readCalendar } from "../data/series/calendar.js";
 import { readSeries } from "../data/series/csv.js";
+import { UserError } from "../errors.js";
 import { readTextFile } from "../files/io-node.js";
 import { loadSeriesRun } from "../files/series-run-node.js";
 import { backendOption, jsonOption, v8FlagsOption, whole } from "./options.js";
@@ -41,16 +43,27 @@ With --json each row is one line {"row","date","value","quantiles":{"0.1","0.5",
     .action((dir: string, options: Options) => forecast(dir, options));
 }
 
+/** @throws UserError where the covariates' rows are not of the dates that are forecast, however these are written */
+function checkDates(file: string, given: readonly string[] | undefined, wanted: readonly string[] | undefined): void {
+  const instantsOf = (dates: readonly string[]): Float64Array | undefined =>
+    readCalendar(dates, { gaps: "ignore" })?.instants;
+  const [own, coming] = [given && instantsOf(given), wanted && instantsOf(wanted)];
+  const row = own && coming ? own.findIndex((instant, i) => instant !== coming[i]) : -1;
+  if (row >= 0)
+    throw new UserError(`${file}: row ${row + 1} is of ${given![row]}, but the forecast there is of ${wanted![row]}.`);
+}
+
 async function forecast(dir: string, { horizon, known, json, backend, v8Flags }: Options): Promise<void> {
   if (v8Flags) enableRelaxedSimd();
   const run = await loadSeriesRun(dir, { backend });
   const names = run.forecaster.toJSON().series.covariateNames;
   const [first] = names;
-  const covariates =
+  const coming =
     known !== undefined && first !== undefined
-      ? readSeries(await readTextFile(known), { column: first, covariates: names, name: known, minimum: 1 }).covariates
+      ? readSeries(await readTextFile(known), { column: first, covariates: names, name: known, minimum: 1 })
       : undefined;
-  const { values, quantiles, dates } = await run.forecaster.forecast({ horizon, covariates });
+  const { values, quantiles, dates } = await run.forecaster.forecast({ horizon, covariates: coming?.covariates });
+  if (known !== undefined) checkDates(known, coming?.dates, dates);
   await run.checkWeights();
   run.forecaster.dispose();
   const rows = Array.from(values, (value, i) => ({

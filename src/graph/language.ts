@@ -5,15 +5,16 @@
  * R rows (all leading dimensions), C columns (the last dimension).
  */
 import { checkRate, UserError } from "../errors.js";
-import { matmul, slice, sumColumns, sumRows, transpose } from "./ops/matrix.js";
+import * as matrix from "./ops/matrix.js";
+import { matmul, slice, sumColumns, transpose } from "./ops/matrix.js";
+import * as rowOps from "./ops/rows.js";
 import { gather, oneHotIds, random } from "./ops/rows.js";
-import { columnsOf, rowsOf, type Shape, showShape, withColumns } from "./shape.js";
+import { broadcast, columnsOf, rowsOf, type Shape, sameShape, showShape, sizeOf, withColumns } from "./shape.js";
 import { constant, pointwise, Tensor } from "./tensor.js";
 import type { Variable } from "./variable.js";
 
 export {
   concat,
-  expand,
   matmul,
   maxColumns,
   reshape,
@@ -22,10 +23,9 @@ export {
   stopGradient,
   sumAll,
   sumColumns,
-  sumRows,
   transpose,
 } from "./ops/matrix.js";
-export { crossEntropyRows, gather, logSoftmax, random, softmax } from "./ops/rows.js";
+export { gather, logSoftmax, random, softmax } from "./ops/rows.js";
 export { constant, scoped, Tensor } from "./tensor.js";
 export { unroll } from "./unroll.js";
 
@@ -63,9 +63,9 @@ export const sigmoid = (x: Tensor): Tensor => pointwise("sigmoid", x);
 export const tanh = (x: Tensor): Tensor => pointwise("tanh", x);
 /** log(1 + eˣ). */
 export const softplus = (x: Tensor): Tensor => pointwise("softplus", x);
-/** The greater of the two, element by element. */
+/** The greater of the two, element by element; where they are equal the gradient goes to b. */
 export const maximum = (a: Operand, b: Operand): Tensor => pointwise("max", asTensor(a), b);
-/** The lesser of the two, element by element. */
+/** The lesser of the two, element by element; where they are equal the gradient goes to b. */
 export const minimum = (a: Operand, b: Operand): Tensor => pointwise("min", asTensor(a), b);
 /** 1 where a < b, else 0. */
 export const less = (a: Operand, b: Operand): Tensor => pointwise("less", asTensor(a), b);
@@ -86,8 +86,8 @@ const asTensor = (x: Operand): Tensor => (typeof x === "number" ? constant(x) : 
 export const relu = (x: Tensor): Tensor => maximum(x, 0);
 /** x where x > 0, slope·x elsewhere. Default slope 0.01. */
 export const leakyRelu = (x: Tensor, slope = 0.01): Tensor => select(less(0, x), x, x.mul(slope));
-/** x where x > 0, alpha·(eˣ − 1) elsewhere. */
-export const elu = (x: Tensor, alpha = 1): Tensor => select(less(0, x), x, expm1(minimum(x, 0)).mul(alpha));
+/** x where x > 0, alpha·(eˣ − 1) elsewhere; its slope at 0 is alpha. */
+export const elu = (x: Tensor, alpha = 1): Tensor => select(less(0, x), x, expm1(minimum(0, x)).mul(alpha));
 /** x·Φ(x) with the normal distribution's Φ (Hendrycks & Gimpel 2016), exact. */
 export const gelu = (x: Tensor): Tensor => x.mul(0.5).mul(erf(x.mul(Math.SQRT1_2)).add(1));
 /** x·σ(x), also called swish. */
@@ -164,10 +164,60 @@ export function split(x: Tensor, parts: number | readonly string[]): unknown {
   });
 }
 
+/** Whether `shape` repeats to `full` as operands do. */
+function checkRepeats(what: string, shape: Shape, full: Shape): void {
+  if (!sameShape(broadcast([shape, full], what), full))
+    throw new UserError(`${what}: ${showShape(shape)} does not repeat to ${showShape(full)}`);
+}
+
+/**
+ * x repeated to `shape`: along the features, along the first dimensions, or both, as an operand of `add` is.
+ * @throws UserError where that is no repetition, such as [T, 1, D] to [T, N, D]
+ */
+export function expand(x: Tensor, shape: Shape): Tensor {
+  checkRepeats("expand", x.shape, shape);
+  return matrix.expand(x, shape);
+}
+
+/**
+ * Sum over the first dimensions, down to `shape`: [T, N, D] to [N, D] sums over time, to [D] or [1, D] (default) over all rows.
+ * @throws UserError where `shape` does not repeat to that of x, or has other features
+ */
+export function sumRows(x: Tensor, shape: Shape = [columnsOf(x.shape)]): Tensor {
+  checkRepeats("sumRows", shape, x.shape);
+  if (columnsOf(shape) !== columnsOf(x.shape))
+    throw new UserError(`sumRows: ${showShape(x.shape)} has not the features of ${showShape(shape)}`);
+  return matrix.sumRows(x, shape);
+}
+
 /** Mean over the features, [R, 1]. */
 export const meanColumns = (x: Tensor): Tensor => sumColumns(x).div(columnsOf(x.shape));
 /** Mean over all rows, [C]. */
-export const meanRows = (x: Tensor): Tensor => sumRows(x).div(rowsOf(x.shape));
+export const meanRows = (x: Tensor): Tensor => matrix.sumRows(x).div(rowsOf(x.shape));
+
+/**
+ * Each row's softmax cross-entropy [.., 1] from logits [.., V] and target classes (index, [.., 1]). `weights` [V] scale the
+ * classes, `smoothing` ε spreads ε of the target over all classes; a target outside 0 … V−1 gives 0.
+ * As PyTorch's `cross_entropy(reduction="none")`.
+ * @throws UserError where the targets or the weights do not fit the logits
+ */
+export function crossEntropyRows(
+  logits: Tensor,
+  target: Tensor,
+  options: { weights?: Tensor; smoothing?: number } = {},
+): Tensor {
+  const { weights } = options;
+  const wanted = withColumns(logits.shape, 1);
+  if (target.type !== "index" || !sameShape(target.shape, wanted))
+    throw new UserError(
+      `cross-entropy: logits ${showShape(logits.shape)} want index targets ${showShape(wanted)}, not ${target.type} ${showShape(target.shape)}`,
+    );
+  if (weights && sizeOf(weights.shape) !== columnsOf(logits.shape))
+    throw new UserError(
+      `cross-entropy: weights ${showShape(weights.shape)} are not one for each class of logits ${showShape(logits.shape)}`,
+    );
+  return rowOps.crossEntropyRows(logits, target, options);
+}
 
 /** Each row to mean 0 and variance 1 over the features, then gain ∘ x + bias (Ba, Kiros & Hinton 2016). `epsilon` as PyTorch's. */
 export function layerNormalize(x: Tensor, gain?: Tensor, bias?: Tensor, epsilon = 1e-5): Tensor {

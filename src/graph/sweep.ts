@@ -135,7 +135,7 @@ function together(node: Tensor, { whole, columns }: Contribution): Tensor | unde
   return sum;
 }
 
-/** d loss / d each of `wrt`, for a scalar loss [1]; zeros for a tensor that has no influence. */
+/** d loss / d each of `wrt`, for a loss [1] (of more numbers: d of their sum); zeros for a tensor that has no influence. */
 export function gradients(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
   return sweep({ seeds: [[loss, constant(1, loss.shape)]], wrt }).map((dy, i) => dy ?? constant(0, wrt[i]!.shape));
 }

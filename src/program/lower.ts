@@ -1,4 +1,5 @@
 /** Graph to program: the graph rewritten, its tensors computed in views of buffers, the statements made fewer, the memory planned. */
+import { UserError } from "../errors.js";
 import { Tensor } from "../graph/tensor.js";
 import { type Assignment, createLowering } from "./lowering/lowering.js";
 import { isPartOfInput } from "./lowering/schedule.js";
@@ -90,6 +91,8 @@ export function assembled(
   const wanted = [...results, ...assignments].map(({ tensor }) => tensor);
   const representative = mergeEqual([...wanted, ...guards]);
   const everything = reachable([...wanted, ...guards], representative);
+  const stray = everything.find(({ op }) => op === "state" || op === "stepInput");
+  if (stray) throw new UserError(`"${stray.name}" is used outside of its loop: make it an output`);
   const early = reachable([...results.map(({ tensor }) => tensor), ...guards], representative);
   const ofCompute = new Set(early);
   const late = everything.filter((tensor) => !ofCompute.has(tensor));

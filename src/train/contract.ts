@@ -24,7 +24,8 @@ export type Bptt = (
    * in segments of this many steps, √T with `true`. Only the states between segments are kept; the backward pass runs each
    * segment's forward pass again. The gradient is that of the whole window, the memory that of √T steps, for up to a third more
    * time. Only recurrent states may lead from step to step: bidirectional layers and batch norm are refused. Dropout draws other
-   * masks than without. Default false.
+   * masks than without. A loss of your own must be a mean over the steps, with `weight` where they do not count alike: one that
+   * looks at several steps together is another loss in segments. Default false.
    */
   readonly recompute?: boolean | number;
 };

@@ -18,7 +18,6 @@ import { checkOptions, checkRate, UserError } from "../errors.js";
 import {
   abs,
   constant,
-  crossEntropyRows,
   current,
   equal,
   gather,
@@ -34,6 +33,7 @@ import {
   type Tensor,
   transpose,
 } from "../graph/language.js";
+import { crossEntropyRows } from "../graph/ops/rows.js";
 import { columnsOf, rowsOf, type Shape, sameShape, showShape, sizeOf, withColumns } from "../graph/shape.js";
 import type { Variable } from "../graph/variable.js";
 import { firstOutside, placeIn } from "../layers/check.js";

@@ -14,8 +14,16 @@ export interface Optimizer {
    * counted from 1. The names must not depend on it.
    */
   readonly scalars: (update: number) => Readonly<Record<string, number>>;
-  /** One update: from parameter w, gradient g, slots and scalars ([1] each, `learningRate` among them) to the new w and slots. */
+  /**
+   * One update: from parameter w, gradient g, slots and scalars ([1] each, `learningRate` among them) to the new w and slots.
+   * `name` is the parameter's ("rnn.weight_hh_l0"), for those that are to be treated otherwise, such as a tenth of the rate:
+   *
+   *     const all = adam();
+   *     const optimizer = { ...all, update: ({ scalars: { learningRate, ...rest }, ...state }) =>
+   *       all.update({ ...state, scalars: { ...rest, learningRate: learningRate.mul(state.name === "head.weight" ? 0.1 : 1) } }) };
+   */
   readonly update: (state: {
+    readonly name: string;
     readonly w: Tensor;
     readonly g: Tensor;
     readonly slots: Readonly<Record<string, Tensor>>;

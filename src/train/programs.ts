@@ -1,5 +1,4 @@
 /** The program of a training step (of a validation: `evaluation.ts`). */
-
 import { current, select, sliceRows, stopGradient, sumAll } from "../graph/language.js";
 import { kept } from "../graph/maps.js";
 import type { Shape } from "../graph/shape.js";
@@ -114,10 +113,10 @@ export function forward({ network, loss, variables, shapes, training, window, st
     target ??= batchVariable("target", whole || !timed ? wanted.shape : [steps, ...wanted.shape.slice(1)], wanted.type);
     prediction = trace.output.shape;
     const y = timed ? part(current(target)) : current(target);
-    const valid = mask && timed ? part(current(mask)) : undefined;
+    const valid = mask && trace.output.shape.length > 2 ? part(current(mask)) : undefined;
     means.push({
       mean: lossOf(loss, trace.output, y, valid),
-      weight: loss.weight?.(trace.output, y, valid) ?? (valid && sumAll(valid)),
+      weight: loss.weight?.(trace.output, y, valid) ?? (timed && valid ? sumAll(valid) : undefined),
       size: piece.size,
     });
   }

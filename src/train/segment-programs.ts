@@ -12,7 +12,7 @@
 
 import { UserError } from "../errors.js";
 import { constant, current, select, sumAll, type Tensor } from "../graph/language.js";
-import type { Shape } from "../graph/shape.js";
+import { type Shape, showShape } from "../graph/shape.js";
 import { sweep } from "../graph/sweep.js";
 import { batchVariable, type Variable, variable } from "../graph/variable.js";
 import type { Assignment, ProgramOptions } from "../program/lower.js";
@@ -95,7 +95,7 @@ interface Traced {
   readonly atEnd: boolean;
 }
 
-function traced({ network, variables, segment, shapes, training, size }: SegmentOptions): Traced {
+function traced({ network, loss, variables, segment, shapes, training, size }: SegmentOptions): Traced {
   const rows = shapes.inputShape[1]!;
   const input = batchVariable("input", [size, ...shapes.inputShape.slice(1)], shapes.inputType);
   const mask = shapes.masked ? batchVariable("mask", [size, rows, 1]) : undefined;
@@ -115,6 +115,10 @@ function traced({ network, variables, segment, shapes, training, size }: Segment
     },
   });
   const kind = checkCausal({ output, sequences: m ? [x, m] : [x], starts: selected, finals });
+  if (kind !== "end" && loss.target(output.shape).shape.length !== 3)
+    throw new UserError(
+      `bptt.recompute: ${loss.name} wants one target for all steps of predictions ${showShape(output.shape)}, and segments see only their own`,
+    );
   if (updates.length > 0)
     throw new UserError(
       `bptt.recompute: the model keeps statistics of whole windows (${updates[0]!.variable.name}), which segments do not see`,

@@ -95,7 +95,7 @@ export function updateWith(g: readonly Tensor[], options: UpdateOptions): Update
       slotOf(variables, optimizer, name, slot, weights[i]!),
     ]);
     const values = Object.fromEntries(slots.map(([slot, kept]) => [slot, current(kept)]));
-    const next = optimizer.update({ w: tensors[i]!, g: clipped.gradients[i]!, slots: values, scalars });
+    const next = optimizer.update({ name, w: tensors[i]!, g: clipped.gradients[i]!, slots: values, scalars });
     const given = slots.map(([slot, kept]) => [kept, next.slots[slot]] as const);
     return [[weights[i]!, next.w] as const, ...given].map(([variable, tensor]) => {
       if (!tensor) throw new UserError(`${optimizer.name}: update gives no ${variable.name}`);

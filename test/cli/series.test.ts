@@ -94,10 +94,11 @@ test("series backtest: folds, then all together beside both baselines", async ()
 
 test("covariates: their rows to come are asked for, and taken from a table", async () => {
   const cwd = await temporaryFolder();
-  const row = (t: number): string => `${t},${(t % 5) * 10 + (t % 7)},${t % 5}`;
+  const row = (t: number): string => `${1900 + t},${(t % 5) * 10 + (t % 7)},${t % 5}`;
   const rows = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, i) => row(from + i));
   await writeFile(join(cwd, "sales.csv"), ["T,Units,Price", ...rows(0, 90), ""].join("\n"));
-  await writeFile(join(cwd, "known.csv"), ["T,Price", "90,0", "91,1", "92,2", "93,3", ""].join("\n"));
+  await writeFile(join(cwd, "known.csv"), ["T,Price", "1990,0", "1991,1", "1992,2", "1993,3", ""].join("\n"));
+  await writeFile(join(cwd, "late.csv"), ["T,Price", "1991,0", "1992,1", "1993,2", "1994,3", ""].join("\n"));
   const options = ["--column", "Units", "--covariate", "Price", "--season", "7", "--horizon", "4"];
   const [trained, tested] = await Promise.all([
     throughtime(["series", "train", "sales.csv", ...options, ...small, "--json", "--out", "run"], { cwd }),
@@ -105,16 +106,18 @@ test("covariates: their rows to come are asked for, and taken from a table", asy
   ]);
   expect(trained).toMatchObject({ code: 0, stderr: "" });
   expect(tested).toMatchObject({ code: 0, stderr: "" });
-  const [without, known, short] = await Promise.all([
+  const [without, known, short, late] = await Promise.all([
     throughtime(["series", "forecast", "run"], { cwd }),
     throughtime(["series", "forecast", "run", "--known", "known.csv", "--json"], { cwd }),
     throughtime(["series", "forecast", "run", "--known", "known.csv", "--horizon", "5"], { cwd }),
+    throughtime(["series", "forecast", "run", "--known", "late.csv"], { cwd }),
   ]);
   expect(without).toMatchObject({ code: 1, stdout: "" });
   expect(without.stderr).toMatch(/^error: This forecaster learned with the covariates "Price": [^\n]+\n$/);
   expect(known.code).toBe(0);
   expect(lines(known.stdout)).toHaveLength(4);
   expect(short.stderr).toBe("error: A forecast of 5 rows wants as many rows of covariates, not 4.\n");
+  expect(late.stderr).toBe("error: late.csv: row 1 is of 1991, but the forecast there is of 1990.\n");
 });
 
 test("Ctrl-C during series train saves the forecaster as it then is", async () => {

@@ -54,6 +54,22 @@ describe("a calendar", () => {
     ]);
   });
 
+  test("days or months first, gaps or not: the reading with the fewest", () => {
+    const months = Array.from({ length: 30 }, (_, i) => [(i % 12) + 1, 2001 + Math.floor(i / 12)] as const);
+    const ignoring = (dates: string[]) => readCalendar(dates, { gaps: "ignore" })!;
+    const two = (n: number) => String(n).padStart(2, "0");
+    for (const day of ["01", "02", "12"]) {
+      expect(ignoring(months.map(([m, y]) => `${day}/${two(m)}/${y}`)).next(2)).toEqual([
+        `${day}/07/2003`,
+        `${day}/08/2003`,
+      ]);
+      expect(ignoring(months.map(([m, y]) => `${two(m)}/${day}/${y}`)).next(1)).toEqual([`07/${day}/2003`]);
+    }
+    const gappy = months.filter((_, i) => i !== 7 && i !== 8).map(([m, y]) => `01.${two(m)}.${y}`);
+    expect(ignoring(gappy).next(1)).toEqual(["01.07.2003"]);
+    expect(() => calendarOf(gappy)).toThrow(/a gap of 2 missing dates between "01\.07\.2001" and "01\.10\.2001"/);
+  });
+
   test("days or months first: the reading without gaps", () => {
     const twelve = Array.from({ length: 14 }, (_, i) => [(i % 12) + 1, 1949 + Math.floor(i / 12)] as const);
     expect(calendarOf(twelve.map(([month, year]) => `1/${month}/${year}`)).next(1)).toEqual(["1/3/1950"]);

@@ -66,6 +66,7 @@ export async function createStep(session: Session, options: StepOptions): Promis
       return [slot, { ...variable(`${parameter.name}.${slot}`, parameter.shape), initial: filled }];
     });
     const next = optimizer.update({
+      name: parameter.name,
       w: weights[i]!,
       g: g[i]!,
       slots: Object.fromEntries(slots.map(([slot, value]) => [slot, current(value)])),

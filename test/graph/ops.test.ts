@@ -245,6 +245,44 @@ describe("broadcasting", () => {
         await worstGradientError({ x: { shape: from! } }, ({ x }) => expand(x!, to!).mul(expand(x!, to!))),
       ).toBeLessThan(tolerance);
   });
+
+  it("refuses to expand to what is no repetition, and to sum down from it", () => {
+    for (const [from, to] of [
+      [
+        [3, 1, 1],
+        [3, 2, 1],
+      ],
+      [
+        [2, 3],
+        [2, 4],
+      ],
+      [[6], [5, 3]],
+      [[2, 3], [3]],
+    ] as const)
+      expect(() => expand(constant(1, from), to)).toThrow(UserError);
+    expect(() => expand(constant(1, [3, 1, 1]), [3, 2, 1])).toThrow(
+      new UserError("expand: shapes [3, 1, 1] and [3, 2, 1] do not fit together"),
+    );
+    for (const [from, to] of [
+      [
+        [2, 2, 1],
+        [2, 1, 1],
+      ],
+      [
+        [2, 3],
+        [2, 1],
+      ],
+      [
+        [6, 4, 3],
+        [5, 3],
+      ],
+      [[4, 3], [1]],
+    ] as const)
+      expect(() => sumRows(constant(1, from), to)).toThrow(UserError);
+    expect(() => sumRows(constant(1, [4, 3]), [1])).toThrow(
+      new UserError("sumRows: [4, 3] has not the features of [1]"),
+    );
+  });
 });
 
 describe("matrix products", () => {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { evaluate } from "../../src/backend/evaluate.js";
 import { reference } from "../../src/backend/reference/index.js";
+import { wasm } from "../../src/backend/wasm/index.js";
 import { UserError } from "../../src/errors.js";
 import {
   concat,
@@ -620,6 +621,23 @@ describe("loops on loops", () => {
 
 describe("refusals", () => {
   const sequence = zeros([T, N, D]);
+  it.each([reference, wasm])("a tensor of one step outside of its loop, on %o", async (backend) => {
+    let leaked = sequence;
+    const x = variable("x", [T, N, D]);
+    unroll({
+      inputs: { x: current(x) },
+      state: { h: zeros([N, D]) },
+      step: (inputs, { h }) => {
+        leaked = tanh(inputs.x.add(h));
+        return { state: { h: leaked } };
+      },
+    });
+    const given = [[x, new Array(T * N * D).fill(1)]] as const;
+    await expect(evaluate(backend(), { leaked }, given)).rejects.toThrow(
+      new UserError('"h" is used outside of its loop: make it an output'),
+    );
+  });
+
   it("name what was written", () => {
     expect(() => unroll({ inputs: { x: zeros([N, D]) }, state: {}, step: () => ({ state: {} }) })).toThrow(
       new UserError("unroll: the inputs must be sequences of shape [T, N, D], not [3, 2]"),

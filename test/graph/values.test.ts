@@ -2,11 +2,13 @@
 import { describe, expect, it } from "vitest";
 import { evaluate } from "../../src/backend/evaluate.js";
 import { reference } from "../../src/backend/reference/index.js";
+import { UserError } from "../../src/errors.js";
 import {
   concat,
   constant,
   crossEntropyRows,
   dropped,
+  elu,
   expand,
   gather,
   linear,
@@ -49,6 +51,27 @@ const seed = tensors.seed!;
 const ids = tensors.ids!;
 
 describe("values", () => {
+  it("of softmax, however large the logits", async () => {
+    const { tensors: t, feeds: f } = feed({
+      z: { shape: [3, 2], values: [1e16, 1e16, -1e30, -1e30, 0, 800] },
+      target: { shape: [3, 1], classes: 2, values: [0, 1, 0] },
+    });
+    const loss = crossEntropyRows(t.z!, t.target!);
+    expect(await valuesOf(softmax(t.z!), f)).toEqual([0.5, 0.5, 0.5, 0.5, 0, 1]);
+    expect(await valuesOf(loss, f)).toEqual([Math.LN2, Math.LN2, 800]);
+    const dz = await valuesOf(gradients(sumAll(loss), [t.z!])[0]!, f);
+    expect(dz).toEqual([-0.5, 0.5, 0.5, -0.5, -1, 1]);
+    expect(() => crossEntropyRows(t.z!, t.target!, { weights: constant(1, [3]) })).toThrow(
+      new UserError("cross-entropy: weights [3] are not one for each class of logits [3, 2]"),
+    );
+  });
+
+  it("of the slope of elu, at 0 too", async () => {
+    const { tensors: t, feeds: f } = feed({ z: { shape: [3], values: [-1, 0, 2] } });
+    const [dz] = gradients(sumAll(elu(t.z!, 0.5)), [t.z!]);
+    expect(await valuesOf(dz!, f)).toEqual([0.5 * Math.exp(-1), 0.5, 1].map((v) => expect.closeTo(v, 15)));
+  });
+
   it("of products", async () => {
     expect(await valuesOf(matmul(x, y, { transposeB: true }), feeds)).toEqual([28, 10, 73, 28]);
     expect(await valuesOf(matmul(x, y, { transposeA: true }), feeds)).toEqual([18, 13, 8, 27, 20, 13, 36, 27, 18]);

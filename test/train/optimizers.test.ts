@@ -36,7 +36,13 @@ async function updated(
     (name) => [name, variable(name, [1])] as const,
   );
   const values = (pairs: typeof slots) => Object.fromEntries(pairs.map(([name, from]) => [name, current(from)]));
-  const next = optimizer.update({ w: current(w), g: current(g), slots: values(slots), scalars: values(scalars) });
+  const next = optimizer.update({
+    name: "w",
+    w: current(w),
+    g: current(g),
+    slots: values(slots),
+    scalars: values(scalars),
+  });
   expect(Object.keys(next.slots).sort()).toEqual(slots.map(([name]) => name).sort());
   const commit = [
     { variable: w, tensor: next.w },

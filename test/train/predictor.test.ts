@@ -8,6 +8,7 @@ import { generate } from "../../src/data/generate.js";
 import { readText } from "../../src/data/text.js";
 import { textBatches } from "../../src/data/text-batches.js";
 import { dense, oneHotEncoding, recurrent, sequential } from "../../src/layers/index.js";
+import type { Layer } from "../../src/layers/layer.js";
 import { createRng } from "../../src/parameters/rng.js";
 import { crossEntropy, mse } from "../../src/train/losses.js";
 import { adam } from "../../src/train/optimizers.js";
@@ -209,4 +210,23 @@ describe("writing", () => {
     await expect(predictor.drawing!.draw(0, [0.5, 0.5])).rejects.toThrow("the logits are not finite");
     trainer.dispose();
   });
+});
+
+it("a layer that carries a state on under another name is refused", async () => {
+  const average: Layer = {
+    kind: "average",
+    apply(x, context) {
+      const h = context.state("h", [x.shape[1]!, 1]);
+      context.carry("hh", h);
+      return x.add(h);
+    },
+  };
+  const trainer = await createTrainer(sequential({ average }), {
+    loss: mse(),
+    optimizer: adam(),
+    backend: reference(),
+  });
+  await expect(trainer.predictor({ inputShape: [1, 1, 1] })).rejects.toThrow(
+    'the model carries "average.hh" on, but asks for average.h: a layer\'s carry and state go by one name',
+  );
 });

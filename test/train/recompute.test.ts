@@ -27,6 +27,7 @@ import type { Layer } from "../../src/layers/layer.js";
 import { createRng } from "../../src/parameters/rng.js";
 import type { BatchSource, TrainingData } from "../../src/train/data.js";
 import { NonFiniteError } from "../../src/train/diagnose.js";
+import type { Loss } from "../../src/train/loss.js";
 import { crossEntropy, mse } from "../../src/train/losses.js";
 import { adam, sgd } from "../../src/train/optimizers.js";
 import { segmentsOf } from "../../src/train/segments.js";
@@ -327,6 +328,13 @@ describe("what is not possible in segments is refused by name", () => {
       (error: Error) => error.message,
     );
   const custom = (apply: Layer["apply"]): Layer => sequential({ strange: { kind: "strange", apply }, head: dense(2) });
+
+  it("a loss with one target for all steps", async () => {
+    const pooled: Loss = { ...mse(), name: "pooled", target: (shape) => ({ shape: shape.slice(1), type: "float" }) };
+    await expect(
+      train(head(2, recurrent(gru(3))), sequences(12, { perStep: false }), { loss: pooled, bptt: { recompute: 4 } }, 1),
+    ).rejects.toThrow(/^bptt\.recompute: pooled wants one target for all steps of predictions \[4, \d+, 2\]/);
+  });
 
   it("layers that see other steps", async () => {
     expect(await refused(head(2, recurrent(gru(3), { bidirectional: true })), stream(12))).toMatch(

@@ -8,11 +8,13 @@ import { rnn } from "../../src/cells/rnn.js";
 import { arrayBatches } from "../../src/data/arrays.js";
 import { readText } from "../../src/data/text.js";
 import { textBatches } from "../../src/data/text-batches.js";
+import { constant, sumRows } from "../../src/graph/language.js";
 import { dense, dropout, oneHotEncoding, recurrent, sequential } from "../../src/layers/index.js";
 import type { Layer } from "../../src/layers/layer.js";
 import { createRng } from "../../src/parameters/rng.js";
 import type { TrainingData } from "../../src/train/data.js";
 import { NonFiniteError } from "../../src/train/diagnose.js";
+import type { Loss } from "../../src/train/loss.js";
 import { crossEntropy, mse } from "../../src/train/losses.js";
 import { adam, sgd } from "../../src/train/optimizers.js";
 import { type Bptt, createTrainer, type Report, type Trainer, type TrainerOptions } from "../../src/train/trainer.js";
@@ -544,5 +546,61 @@ describe("given weights", () => {
     const trainer = await named({ "head.bias": { shape: [1], data: [7] } });
     await trainer.predictor({ inputShape: [3, 1, 1] });
     expect(Array.from((await trainer.parameters())["head.bias"]!.data)).toEqual([7]);
+  });
+});
+
+describe("a loss of one's own", () => {
+  it("is given the mask of the steps where it makes one prediction of all", async () => {
+    const pooled: Loss = {
+      name: "pooled",
+      target: (shape) => ({ shape: shape.slice(1), type: "float" }),
+      apply(z, y, mask) {
+        const valid = mask ?? constant(1, [z.shape[0]!, z.shape[1]!, 1]);
+        const mean = sumRows(z.mul(valid), y.shape).div(sumRows(valid, [z.shape[1]!, 1]));
+        return mse().apply(mean, y);
+      },
+    };
+    const data = arrayBatches({
+      inputs: [1, 1, 5, 5, 1, 2, 3, 6],
+      inputShape: [4, 1],
+      targets: [0, 1],
+      targetShape: [1],
+      lengths: [2, 4],
+      shuffle: false,
+    });
+    const trainer = await createTrainer(sequential({ head: dense(1, { bias: false }) }), {
+      ...options({ loss: pooled, optimizer: sgd({ learningRate: 0 }), batch: 2 }),
+      weights: { "head.weight": { shape: [1, 1], data: [1] } },
+    });
+    // Means 1 of the first two steps, and 3 of four: ((1 − 0)² + (3 − 1)²) / 2.
+    expect(losses(await reports(trainer, data, { steps: 1 }))).toEqual([2.5]);
+    expect(await trainer.evaluate(data)).toBe(2.5);
+  });
+});
+
+describe("an optimiser of one's own", () => {
+  it("knows each parameter by name", async () => {
+    const all = sgd({ learningRate: 0.5 });
+    const names: string[] = [];
+    const optimizer: typeof all = {
+      ...all,
+      update({ scalars: { learningRate, ...rest }, ...state }) {
+        names.push(state.name);
+        const factor = state.name === "head.bias" ? 0 : 1;
+        return all.update({ ...state, scalars: { ...rest, learningRate: learningRate!.mul(factor) } });
+      },
+    };
+    const data = arrayBatches({ inputs: [1, 2], inputShape: [1], targets: [3, 5], targetShape: [1] });
+    const start = { "head.weight": { shape: [1, 1], data: [1] }, "head.bias": { shape: [1], data: [1] } };
+    const trainer = await createTrainer(sequential({ head: dense(1) }), {
+      ...options({ loss: mse(), optimizer, clip: {}, batch: 2 }),
+      weights: start,
+    });
+    await reports(trainer, data, { steps: 1 });
+    expect(names).toEqual(["head.weight", "head.bias"]);
+    const after = await trainer.parameters();
+    // Errors −1 and −2: dw = 2·(−1·1 − 2·2)/2 = −5.
+    expect(Array.from(after["head.weight"]!.data)).toEqual([1 + 0.5 * 5]);
+    expect(Array.from(after["head.bias"]!.data)).toEqual([1]);
   });
 });

@@ -134,21 +134,23 @@ function reduce({ op, axis, square, accumulate, ...views }: Reduce, at: At): voi
   });
 }
 
-/** log Σ_c exp(x[r, c]), from the largest element on. */
-function logSumExp(x: Matrix, r: number): number {
-  let largest = -Infinity;
-  for (let c = 0; c < x.columns; c++) largest = Math.max(largest, x.get(r, c));
+/** log Σ eˣ of a row as `max + logSum`: put together, the second would be lost beside a large first. */
+function logSumExp(x: Matrix, r: number): { readonly max: number; readonly logSum: number } {
+  let max = -Infinity;
+  for (let c = 0; c < x.columns; c++) max = Math.max(max, x.get(r, c));
   let sum = 0;
-  for (let c = 0; c < x.columns; c++) sum += Math.exp(x.get(r, c) - largest);
-  return largest + Math.log(sum);
+  for (let c = 0; c < x.columns; c++) sum += Math.exp(x.get(r, c) - max);
+  return { max, logSum: Math.log(sum) };
 }
 
 function softmax({ log, ...views }: Softmax, at: At): void {
   const [input, out] = [at(views.input), at(views.out)];
   for (let r = 0; r < input.rows; r++) {
-    const total = logSumExp(input, r);
-    for (let c = 0; c < input.columns; c++)
-      out.set(r, c, log ? input.get(r, c) - total : Math.exp(input.get(r, c) - total));
+    const { max, logSum } = logSumExp(input, r);
+    for (let c = 0; c < input.columns; c++) {
+      const x = input.get(r, c) - max - logSum;
+      out.set(r, c, log ? x : Math.exp(x));
+    }
   }
 }
 
@@ -162,17 +164,17 @@ function crossEntropy({ smoothing, ...views }: CrossEntropy, at: At): void {
     const counts = y >= 0 && y < classes;
     const q = (c: number): number =>
       counts ? (weights ? weights.get(0, c) : 1) * ((c === y ? 1 - smoothing : 0) + smoothing / classes) : 0;
-    const total = logSumExp(logits, r);
+    const { max, logSum } = logSumExp(logits, r);
     let loss = 0;
     let mass = 0;
     for (let c = 0; c < classes; c++) {
-      if (q(c) !== 0) loss -= q(c) * (logits.get(r, c) - total);
+      if (q(c) !== 0) loss -= q(c) * (logits.get(r, c) - max - logSum);
       mass += q(c);
     }
     if (!scale) out.set(r, 0, loss);
     else
       for (let c = 0; c < classes; c++)
-        out.set(r, c, scale.get(r % scale.rows, 0) * (Math.exp(logits.get(r, c) - total) * mass - q(c)));
+        out.set(r, c, scale.get(r % scale.rows, 0) * (Math.exp(logits.get(r, c) - max - logSum) * mass - q(c)));
   }
 }
 

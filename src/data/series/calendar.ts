@@ -51,7 +51,7 @@ export function readCalendar(dates: readonly string[], options: CalendarOptions 
   const whole = readings.filter(({ instants }) => instants.every((instant) => !Number.isNaN(instant)));
   if (whole.length === 0) {
     const fewest = readings
-      .map(({ instants }) => rowsWhere(instants, Number.isNaN))
+      .map(({ instants }) => rowsWhere(instants, (instant) => Number.isNaN(instant)))
       .sort((a, b) => a.length - b.length)[0];
     const bad = fewest?.[0] ?? 0;
     if ((fewest?.length ?? 0) * 2 > dates.length) {
@@ -59,25 +59,31 @@ export function readCalendar(dates: readonly string[], options: CalendarOptions 
     }
     throw new UserError(`${place(bad)}: ${show(dates[bad])} is no date like ${show(sample)}.`);
   }
-  // 1/2/1949 may be January or February: the reading without a gap is the right one.
-  let fault: UserError | undefined;
-  for (const { format, instants } of whole) {
-    const found = findStep(instants, format.resolution);
-    const problem = found.problem;
-    if (problem === undefined || (gaps === "ignore" && problem.kind === "gap")) {
-      return { instants, step: found.step, next: (length) => nextDates(instants, found.step, format, length) };
-    }
-    fault ??= new UserError(describe(problem, found.step, dates, place));
-  }
-  throw fault;
+  // 1/2/1949 may be January or February: the reading with the fewest gaps is the right one.
+  const badness = ({ problem }: { problem?: Problem }): number =>
+    problem ? (problem.gaps ?? Number.MAX_SAFE_INTEGER) : 0;
+  const [{ format, instants, step, problem }] = whole
+    .map((reading) => ({ ...reading, ...findStep(reading.instants, reading.format.resolution) }))
+    .sort((a, b) => badness(a) - badness(b)) as [Understood, ...Understood[]];
+  if (problem && !(gaps === "ignore" && problem.kind === "gap"))
+    throw new UserError(describe(problem, step, dates, place));
+  return { instants, step, next: (length) => nextDates(instants, step, format, length) };
+}
+
+/** A way to read the dates, and what comes of it. */
+interface Understood {
+  readonly format: DateFormat;
+  readonly instants: Float64Array;
+  readonly step?: CalendarStep;
+  readonly problem?: Problem;
 }
 
 function readAll(format: DateFormat, dates: readonly string[]): Float64Array {
   return Float64Array.from(dates, (text) => format.read(text));
 }
 
-function rowsWhere(values: Float64Array, test: (value: number) => boolean): number[] {
-  return Array.from(values.keys()).filter((row) => test(values[row] as number));
+function rowsWhere(values: Float64Array, test: (value: number, row: number) => boolean): number[] {
+  return Array.from(values.keys()).filter((row) => test(values[row] as number, row));
 }
 
 /** What is wrong between row - 1 and row. */
@@ -86,6 +92,8 @@ interface Problem {
   readonly row: number;
   /** How many steps are missing, or undefined where the distance is no whole number of steps. */
   readonly missing?: number;
+  /** In how many places the rows do not keep the step. */
+  readonly gaps?: number;
 }
 
 function findStep(
@@ -163,12 +171,16 @@ function stepIn(unit: CalendarStep["unit"], index: Float64Array): { step: Calend
   const ranked = [...tally].filter(([distance]) => distance > 0).sort((a, b) => b[1] - a[1] || a[0] - b[0]);
   const common = ranked[0]?.[0] ?? 1;
   const step: CalendarStep = { unit, count: common };
-  const row = index.findIndex((value, i) => i > 0 && value - (index[i - 1] as number) !== common);
-  if (row < 0) {
+  const wrong = rowsWhere(index, (value, i) => i > 0 && value - (index[i - 1] as number) !== common);
+  const [row] = wrong;
+  if (row === undefined) {
     return { step };
   }
   const steps = ((index[row] as number) - (index[row - 1] as number)) / common;
-  return { step, problem: { kind: "gap", row, missing: Number.isInteger(steps) ? steps - 1 : undefined } };
+  return {
+    step,
+    problem: { kind: "gap", row, missing: Number.isInteger(steps) ? steps - 1 : undefined, gaps: wrong.length },
+  };
 }
 
 /** The day that every leap year between the first and last row lacks, where nothing else is missing. */

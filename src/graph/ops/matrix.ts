@@ -95,7 +95,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 /** x, as a constant: no gradient goes through it. */
 export const stopGradient = (x: Tensor): Tensor => new Tensor("stopGradient", [x], x.shape, {}, x.type);
 
-/** x repeated to `shape`. */
+/** x repeated to `shape`; the language's own checks that it does. */
 export const expand = (x: Tensor, shape: Shape): Tensor =>
   sameShape(x.shape, shape) ? x : new Tensor("expand", [x], shape, { shape });
 
@@ -105,7 +105,7 @@ export const sumColumns = (x: Tensor): Tensor => new Tensor("sumColumns", [x], w
 export const maxColumns = (x: Tensor): Tensor => new Tensor("maxColumns", [x], withColumns(x.shape, 1));
 /** Sum of everything, [1]. */
 export const sumAll = (x: Tensor): Tensor => new Tensor("sumAll", [x], [1]);
-/** Sum over leading dimensions, down to `shape`: [T, N, D] to [N, D] sums over time, to [D] or [1, D] over all rows. */
+/** Sum over leading dimensions, down to `shape`; the language's own checks that it repeats to that of x. */
 export const sumRows = (x: Tensor, shape: Shape = [columnsOf(x.shape)]): Tensor =>
   sameShape(x.shape, shape) ? x : new Tensor("sumRows", [x], shape, { shape });
 

@@ -1,6 +1,6 @@
 /** Ops that treat each row by itself: softmax, cross-entropy, lookups. V classes or table rows. */
 import { UserError } from "../../errors.js";
-import { columnsOf, type Shape, sameShape, showShape, withColumns } from "../shape.js";
+import { columnsOf, type Shape, showShape, withColumns } from "../shape.js";
 import { type Attributes, pointwise, Tensor } from "../tensor.js";
 import { sumColumns } from "./matrix.js";
 import type { OpRule } from "./rule.js";
@@ -12,22 +12,14 @@ export const softmax = (x: Tensor): Tensor => new Tensor("softmax", [x], x.shape
 /** The logarithm of each row's softmax, without overflow. */
 export const logSoftmax = (x: Tensor): Tensor => new Tensor("logSoftmax", [x], x.shape);
 
-/**
- * Each row's softmax cross-entropy [.., 1] from logits [.., V] and target classes (index, [.., 1]). `weights` [V] scale the
- * classes, `smoothing` ε spreads ε of the target over all classes; a target outside 0 … V−1 gives 0.
- * As PyTorch's `cross_entropy(reduction="none")`.
- */
+/** As the language's own, which checks that targets and weights fit the logits. */
 export function crossEntropyRows(
   logits: Tensor,
   target: Tensor,
   { weights, smoothing = 0 }: { weights?: Tensor; smoothing?: number } = {},
 ): Tensor {
-  const rows = withColumns(logits.shape, 1);
-  if (target.type !== "index" || !sameShape(target.shape, rows))
-    throw new UserError(
-      `cross-entropy: logits ${showShape(logits.shape)} want index targets ${showShape(rows)}, not ${target.type} ${showShape(target.shape)}`,
-    );
-  return new Tensor("crossEntropy", weights ? [logits, target, weights] : [logits, target], rows, { smoothing });
+  const inputs = weights ? [logits, target, weights] : [logits, target];
+  return new Tensor("crossEntropy", inputs, withColumns(logits.shape, 1), { smoothing });
 }
 
 /** Rows of `table` [V, D] by `index` [.., 1]: an embedding. An index outside the table gives a row of zeros. */
