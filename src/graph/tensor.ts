@@ -151,7 +151,10 @@ export class Tensor {
     return [this.scope, this.name ?? this.op].filter(Boolean).join(": ");
   }
 
-  /** Pointwise sum; operands repeat as in NumPy. */
+  /**
+   * Pointwise sum. An operand repeats as in NumPy along the features, the first dimensions, or both: [D], [N, 1] or [N, D] with
+   * [T, N, D]; [T, 1, D] is refused.
+   */
   add(other: Operand): Tensor {
     return pointwise("add", this, other);
   }

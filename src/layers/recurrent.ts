@@ -29,7 +29,7 @@ export interface RecurrentOptions {
   readonly layers?: number;
   /** Each layer runs in both directions, its outputs side by side [.., 2H]. Default false. */
   readonly bidirectional?: boolean;
-  /** Adds a layer's input to its output where they have as many features. Default false. */
+  /** Adds a layer's input to its output, after `layerNorm`, where they have as many features. Default false. */
   readonly residual?: boolean;
   /** Dropout on the output of each layer but the last, as PyTorch. Default 0. */
   readonly dropout?: number;
@@ -38,7 +38,7 @@ export interface RecurrentOptions {
    * hidden state. Default 0.
    */
   readonly variationalDropout?: number | { readonly input?: number; readonly recurrent?: number };
-  /** Layer norm on the output of each layer (Ba, Kiros & Hinton 2016), with its own gain and bias. Default false. */
+  /** Layer norm on the output of each layer (Ba, Kiros & Hinton 2016), with its own gain and bias (`norm_weight_l0`, `norm_bias_l0`). Default false. */
   readonly layerNorm?: boolean;
   /** Where the state starts: at zero, or at a learned vector. A carried or given state goes before it. Default "zero". */
   readonly initialState?: "zero" | "learned";

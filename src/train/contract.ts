@@ -16,7 +16,10 @@ export type Bptt = (
       /** Windows of so many steps, one after the other: an update each, the gradient cut between them. Default 50. */
       readonly window?: number;
     }
-  /** An update every k1 steps, its gradient going back k2 steps (Williams & Peng 1990, BPTT(k2; k1)). */
+  /**
+   * An update every k1 steps, its gradient going back k2 steps (Williams & Peng 1990, BPTT(k2; k1)). The loss is that of the last k1
+   * steps of k2, so that each step counts once; the first k2 − k1 steps of a stream count in none.
+   */
   | { readonly every: number; readonly through: number }
 ) & {
   /**
@@ -84,7 +87,10 @@ export interface FitOptions {
 
 /** A model in training on a backend. One `fit` goes on at a time. */
 export interface Trainer {
-  /** The model's weights by name; known after the first `fit` or predictor. */
+  /**
+   * The model, and its variables by name; known after the first `fit` or predictor. In a program of one's own its variables begin with
+   * what they were initialised to: the weights as they now are come from `parameters()`.
+   */
   readonly network: Network;
   /** Where it trains. */
   readonly backend: Backend;

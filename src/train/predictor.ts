@@ -43,7 +43,7 @@ export interface Predictor {
   readonly runNow?: (inputs: ArrayLike<number>, lengths?: ArrayLike<number>) => HostArray;
   /** Back to the initial state, for all rows or for those flagged 1. */
   reset(rows?: ArrayLike<number>): void;
-  /** The recurrent states after the last call, by name ("rnn.h_l0"), [N, ·]. */
+  /** The recurrent states after the last call, by name ("rnn.h_l0"), [N, ·]; none with `carry: false`. */
   states(): Promise<Record<string, NamedTensor>>;
   /** Goes on from these states, for all rows. @throws UserError on a name, shape or count of numbers that the model has not */
   setStates(states: Readonly<Record<string, NamedTensor>>): void;
