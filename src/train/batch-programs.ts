@@ -5,6 +5,7 @@ import { kept } from "../graph/maps.js";
 import type { Variable } from "../graph/variable.js";
 import { type BatchProgram, checkData, wholeBatch } from "./batches.js";
 import type { BatchSource } from "./data.js";
+import type { validationStep } from "./evaluation.js";
 import type { Loss } from "./loss.js";
 import { type TrainingStep, trainingStep, type Window } from "./programs.js";
 import type { Ahead } from "./several.js";
@@ -22,12 +23,12 @@ export interface BatchPrograms {
   readonly states: ReadonlyMap<string, Variable>;
   /** Micro-batch `part` of an update, counted from 0; with `ahead` not waited for. */
   training(source: BatchSource, part: number, ahead?: Ahead): Promise<BatchProgram>;
-  validation(source: BatchSource): Promise<BatchProgram>;
+  /** `step`: `evaluation.ts`'s, which its caller has loaded. */
+  validation(source: BatchSource, step: typeof validationStep): Promise<BatchProgram>;
 }
 
-/** Loaded when they are used. */
+/** Loaded when it is used. */
 const segments = () => import("./segmented.js");
-const evaluation = () => import("./evaluation.js");
 
 export function createBatchPrograms(session: Session, options: BatchProgramsOptions): BatchPrograms {
   const { network, loss, variables, parts, recompute } = options;
@@ -74,12 +75,11 @@ export function createBatchPrograms(session: Session, options: BatchProgramsOpti
         return shared.batch(update);
       });
     },
-    validation(source) {
+    validation(source, step) {
       const segment = segmentOf(source);
       return once("validation", source, async () => {
         if (segment) return (await segments()).segmentedValidation(session, source, common, segment);
-        const { validationStep } = await evaluation();
-        return whole(source, validationStep({ ...common, shapes: source, states: new Map() }));
+        return whole(source, step({ ...common, shapes: source, states: new Map() }));
       });
     },
   };

@@ -5,6 +5,7 @@ import { variable } from "../graph/variable.js";
 import type { BatchProgram, Outcome } from "./batches.js";
 import type { BatchSource } from "./data.js";
 import { type ForwardOptions, forward, type TrainingStep } from "./programs.js";
+import type { Progress } from "./progress.js";
 
 /** The loss of a batch, without dropout; the state is carried on. */
 export function validationStep(options: Omit<ForwardOptions, "training" | "window">): TrainingStep {
@@ -13,6 +14,17 @@ export function validationStep(options: Omit<ForwardOptions, "training" | "windo
   const counted = weight && { variable: variable("weight", [1]), tensor: weight };
   const results = [{ variable: options.variables.loss, tensor: loss }, ...(counted ? [counted] : [])];
   return { feed, program: { name: "validation", results, commit: carried }, weight: counted?.variable };
+}
+
+/** How far a run has come once this validation counts; `sinceBest` is 0 where no loss before it was as low. */
+export function validated(progress: Progress, loss: number): Progress {
+  const better = loss < (progress.bestLoss ?? Infinity);
+  return {
+    ...progress,
+    metrics: [...progress.metrics, loss],
+    bestLoss: better ? loss : progress.bestLoss,
+    sinceBest: better ? 0 : progress.sinceBest + 1,
+  };
 }
 
 /** Batches of a validation: each holds memory of the device's queue. */

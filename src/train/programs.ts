@@ -113,7 +113,7 @@ export function forward({ network, loss, variables, shapes, training, window, st
     target ??= batchVariable("target", whole || !timed ? wanted.shape : [steps, ...wanted.shape.slice(1)], wanted.type);
     prediction = trace.output.shape;
     const y = timed ? part(current(target)) : current(target);
-    const valid = mask && trace.output.shape.length > 2 ? part(current(mask)) : undefined;
+    const valid = mask && prediction.length > 2 ? part(current(mask)) : undefined;
     means.push({
       mean: lossOf(loss, trace.output, y, valid),
       weight: loss.weight?.(trace.output, y, valid) ?? (timed && valid ? sumAll(valid) : undefined),

@@ -85,8 +85,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   });
 
   const evaluateOn = async (source: BatchSource): Promise<number> => {
-    const { meanLoss } = await onDemand.evaluation();
-    return meanLoss(source, await programs.validation(source), session);
+    const { meanLoss, validationStep } = await onDemand.evaluation();
+    return meanLoss(source, await programs.validation(source, validationStep), session);
   };
   const { every, through } = window;
   const forTraining = { batch, window: Math.max(every, through), stride: every };
@@ -200,18 +200,13 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
         continue;
       }
       const validationLoss = await evaluateOn(validation);
-      const better = validationLoss < (progress.bestLoss ?? Infinity);
+      const after = (await onDemand.evaluation()).validated(progress, validationLoss);
+      const better = after.sinceBest === 0;
       if (better && restoreBest)
         best = { ...(await readAll(network.parameters)), ...(await readAll(network.statistics)) };
       else if (better && regular) best = undefined;
       // A validation only because the run ends leaves no trace: going on later is as if it had never stopped.
-      if (regular)
-        progress = {
-          ...progress,
-          metrics: [...progress.metrics, validationLoss],
-          bestLoss: better ? validationLoss : progress.bestLoss,
-          sinceBest: better ? 0 : progress.sinceBest + 1,
-        };
+      if (regular) progress = after;
       yield { ...report, validationLoss };
       if (progress.sinceBest >= Math.max(1, patience)) break;
     }

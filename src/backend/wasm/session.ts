@@ -27,8 +27,7 @@ const onDemand = {
   crew: () => import("./threads/crew.js"),
   sharing: () => import("./threads/sharing.js"),
   rare: () => import("./kernels/rare.js"),
-  bounds: () => import("./bounds.js"),
-  clock: () => import("./clock.js"),
+  inspection: () => import("./inspection.js"),
 };
 
 /** Makes a module of its bytes. */
@@ -90,7 +89,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   const arenas: Arena[] = [];
   const totals = { variables: 0, temporaries: 0, code: 0 };
   // Loaded when it is used.
-  const clock = options.profile ? (await onDemand.clock()).createClock() : undefined;
+  const clock = options.profile ? (await onDemand.inspection()).createClock() : undefined;
   const order = createOrder(crew.immediate);
 
   const alive = (): Heap => {
@@ -145,7 +144,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
 
   const programsOf = async (source: Program | ProgramOptions): Promise<Lowered> => {
     if ("compute" in source) {
-      (await onDemand.bounds()).checkBounds(source);
+      (await onDemand.inspection()).checkBounds(source);
       return { programs: [source] };
     }
     const sharing = threads > 1 ? await onDemand.sharing() : undefined;
