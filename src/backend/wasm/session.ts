@@ -2,7 +2,6 @@
  * A session: variables and compiled programs in one memory (`heap.ts`). Programs of a session run one after another, so
  * they share an arena for their temporaries where it is large enough.
  */
-import { sizeOf } from "../../graph/shape.js";
 import { initialOf } from "../../graph/variable.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import { kernelsOf, type Program, type Variable } from "../../program/program.js";
@@ -74,6 +73,9 @@ interface Arena {
   latest?: Executable;
 }
 
+/** Not the graph's own: called by everyone, that one is not inlined, and a step would leave 88 bytes behind. */
+const sizeOf = (variable: Variable): number => variable.shape.reduce((product, length) => product * length, 1);
+
 export async function createWasmSession(backend: Backend, options: SessionOptions): Promise<WasmSession> {
   const { threads } = options;
   const shared = !options.remote && wantsShared(threads);
@@ -101,7 +103,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   const placeOf = (variable: Variable): number => {
     const known = addresses.get(variable);
     if (known !== undefined) return known;
-    const bytes = sizeOf(variable.shape) * BYTES;
+    const bytes = sizeOf(variable) * BYTES;
     const address = alive().allocate(bytes, `the variable "${variable.name}"`);
     addresses.set(variable, address);
     totals.variables += bytes;
@@ -129,7 +131,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
 
   /** A variable's numbers: at once where the memory is at hand. */
   const read = <S extends Store>(from: S, variable: Variable, into?: HostArray) =>
-    from.read(addressOf(variable), sizeOf(variable.shape), variable.type, into) as ReturnType<S["read"]>;
+    from.read(addressOf(variable), sizeOf(variable), variable.type, into) as ReturnType<S["read"]>;
 
   /** What the plan takes with everything new in it, checked before anything is allocated. */
   const checkPlan = (programs: readonly Program[], name: string): void => {
@@ -137,7 +139,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     const fresh = [...variables].filter((variable) => !addresses.has(variable));
     const planned = programs.reduce((sum, { plan }) => sum + plan.size * BYTES, 0);
     alive().reserve(
-      fresh.reduce((sum, variable) => sum + sizeOf(variable.shape) * BYTES + SLACK, planned),
+      fresh.reduce((sum, variable) => sum + sizeOf(variable) * BYTES + SLACK, planned),
       name,
     );
   };
@@ -237,7 +239,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     threads,
     compile,
     write(variable, data, offset = 0) {
-      const size = sizeOf(variable.shape);
+      const size = sizeOf(variable);
       if (offset < 0 || offset + data.length > size) {
         throw new Error(`"${variable.name}" holds ${size} numbers: ${data.length} from number ${offset} on do not fit`);
       }
