@@ -231,7 +231,7 @@ export function createModule(options: ModuleOptions): ModuleBuilder {
   const builder: ModuleBuilder = {
     relaxed: options.relaxed,
     importFunction(name, parameters) {
-      if (functions.length > 0) throw new Error("imports come before functions");
+      if (functions.length > 0) throw new Error("late import");
       imports.push({ name, type: typeOf(parameters, undefined) });
       return { index: imports.length - 1, parameters, result: undefined };
     },

@@ -198,7 +198,7 @@ function emitBody(
 
 const unused: Lanes = {
   float: () => {
-    throw new Error("a load that nothing uses was asked for");
+    throw new Error("unused load");
   },
   nonZero: () => unused.float(),
 };

@@ -88,6 +88,6 @@ const emitters: {
 
 function emitKernel(emission: Emission, kernel: Kernel, prepared: boolean): Calls {
   if (kernel.kind === "product") return emitProduct(emission, kernel, kernel.label, prepared);
-  if (kernel.kind === "barrier") throw new Error("a barrier is no kernel of its own");
+  if (kernel.kind === "barrier") throw new Error("a barrier");
   return { call: emitters[kernel.kind](emission, kernel as never, kernel.label) };
 }
