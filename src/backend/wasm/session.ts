@@ -226,7 +226,8 @@ export async function createWasmSession(backend: Backend, options: SessionOption
         const buffer = program.buffers.find((other) => other.id === id);
         if (!buffer) throw new Error(`${name} has no buffer ${id}`);
         if (buffer.variable) return read(store, buffer.variable);
-        if (programs.length > 1 || arena.latest !== executable) throw new Error(`${name} was not the last to run, or has threads`);
+        if (programs.length > 1 || arena.latest !== executable)
+          throw new Error(`${name} was not the last to run, or has threads`);
         return store.read(arena.address + program.plan.offsets.get(id)! * BYTES, buffer.size, buffer.type);
       },
     };
