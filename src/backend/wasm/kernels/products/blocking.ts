@@ -1,7 +1,6 @@
 /** How a product is cut up: tiles of rows, panels of columns, blocks of rows and of the depth. */
 
 import { BYTES } from "../emission.js";
-import type { Spread } from "./chunks.js";
 
 export interface TileShape {
   readonly rows: number;
@@ -24,7 +23,6 @@ export interface Tuning {
    * most one of several panels' width is used, for the last one or two rows.
    */
   readonly tiles: readonly (TileShape & { readonly cost: number })[];
-  readonly spread: Spread;
   readonly block: Block;
   /** For a transposed A, whose rows lie across: a deep block touches many pages. */
   readonly transposedBlock: Block;
@@ -35,13 +33,13 @@ export const tuning128: Tuning = {
   fewRows: [28, 16, 12],
   panel: 8,
   tiles: [
-    { rows: 5, columns: 8, cost: 5 },
+    { rows: 6, columns: 8, cost: 6 },
+    { rows: 5, columns: 8, cost: 5.2 },
     { rows: 4, columns: 8, cost: 4.4 },
     { rows: 3, columns: 8, cost: 4 },
     { rows: 2, columns: 16, cost: 2.2 },
     { rows: 1, columns: 24, cost: 1.4 },
   ],
-  spread: "shuffle",
   block: { depth: 512, bytes: 24576 },
   transposedBlock: { depth: 128, bytes: 131072 },
 };
@@ -58,7 +56,6 @@ export const tuning256: Tuning = {
     { rows: 2, columns: 32, cost: 2.4 },
     { rows: 1, columns: 48, cost: 3.2 },
   ],
-  spread: "load",
   block: { depth: 512, bytes: 24576 },
   transposedBlock: { depth: 128, bytes: 131072 },
 };

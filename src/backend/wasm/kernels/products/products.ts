@@ -82,7 +82,7 @@ function planOf(kernel: Product, constantB: boolean, tuning: Tuning): Plan {
   const { rows: m, columns: n } = kernel.out;
   const k = kernel.transposeA ? kernel.a.rows : kernel.a.columns;
   const { depths, blocks } = blocking(m, n, k, kernel.transposeA, tuning);
-  const layoutOf = (rows: number): Layout => ({ rows, spread: tuning.spread, transposed: kernel.transposeA });
+  const layoutOf = (rows: number): Layout => ({ rows, transposed: kernel.transposeA });
   const bytesOf = ({ tiles }: RowBlocks): number =>
     tiles.reduce((sum, { rows, count }) => sum + count * packedRows(layoutOf(rows), depths.size), 0);
   const panel = tuning.fewRows[m - 1] ?? tuning.panel;

@@ -1,8 +1,12 @@
 /** Register tiles: the innermost code of matrix products. */
 import type { FunctionBuilder, FunctionRef, ModuleBuilder } from "../../assembler/assembler.js";
-import { type I32, i32, plus, v128 } from "../../assembler/instructions.js";
-import { LANES, moving, type Pointer, VECTOR } from "../emission.js";
-import { CHUNK, chunkBytes, type Layout, panelBytes, spreadRows } from "./chunks.js";
+import { i32, plus, v128 } from "../../assembler/instructions.js";
+import { reordersCode } from "../../features.js";
+import { LANES, moving, type Pointer, VECTOR, type Vector } from "../emission.js";
+import { CHUNK, chunkBytes, type Layout, panelBytes, spreadRow } from "./chunks.js";
+
+/** Depths of a turn of the innermost loop: two chunks. */
+const TURN = 2 * CHUNK;
 
 /** A tile of out: `rows` rows by `columns` columns, held in rows × ⌈columns/4⌉ accumulators. */
 export interface Tile {
@@ -26,13 +30,13 @@ interface Place {
 }
 
 /**
- * out tile (+)= A·B over the depth. For each depth: the vectors of B, then each row's element of A, multiplied into
- * that row's accumulators. 5 × 8 takes 10 accumulators, 2 vectors of B, a vector and a broadcast of A and one for the
- * shuffle: 15, all that the compiler has. Ten independent sums hide the four cycles of a multiply-add, two a cycle.
+ * out tile (+)= A·B over the depth. For each depth: the vectors of B, then row after row an element of A in all lanes,
+ * multiplied into that row's accumulators. 6 × 8 takes 12 accumulators, 2 vectors of B and an element of A: 15, all that
+ * the compiler has. What counts is instructions for a multiply-add, since other work on the same core takes its share of them.
  */
 function emitTile(f: FunctionBuilder, tile: Tile, place: Place): void {
   const { layout, columns, depth, bDepth } = tile;
-  const { rows, spread } = layout;
+  const { rows } = layout;
   const vectors = Math.ceil(columns / LANES);
   const each = (body: (row: number, vector: number) => void): void => {
     for (let r = 0; r < rows; r++) for (let v = 0; v < vectors; v++) body(r, v);
@@ -45,37 +49,46 @@ function emitTile(f: FunctionBuilder, tile: Tile, place: Place): void {
   else clear();
 
   const [a, b] = [moving(f, place.a), moving(f, place.b)];
-  const step = (at: number): void => {
-    const bs = Array.from({ length: vectors }, (_, v) => f.let(v128.load(b, at * bDepth + tile.bVector(v))));
-    const element = spreadRows(f, layout, a, at);
-    for (let r = 0; r < rows; r++) {
+  const loadB = (at: number): Vector[] =>
+    Array.from({ length: vectors }, (_, v) => f.let(v128.load(b, at * bDepth + tile.bVector(v))));
+  const multiply = (at: number, bs: readonly Vector[], upwards: boolean): void => {
+    const element = spreadRow(f, layout, a, at);
+    for (let i = 0; i < rows; i++) {
+      const r = upwards ? rows - 1 - i : i;
       const x = element(r);
-      for (let v = 0; v < vectors; v++) f.set(sums[r]![v]!, f.madd(x, bs[v]!, sums[r]![v]!));
+      for (let j = 0; j < vectors; j++) {
+        const v = upwards ? vectors - 1 - j : j;
+        f.set(sums[r]![v]!, f.madd(x, bs[v]!, sums[r]![v]!));
+      }
     }
   };
   /**
-   * Between depths a jump out of the loop that is never taken, since pointers are multiples of 4: within a stretch
-   * without jumps Node 20's compiler puts all loads first, and four depths are too many for the registers (58 % of the
-   * peak in place of 98 %). Where every load is a broadcast two registers wide this does not happen.
+   * Node 20's and 22's compiler orders a stretch of code by itself, from its end backwards: sum after sum through all
+   * depths, and a load not before (so in the end not after) all that follow it. Over several depths all loads come first, and the
+   * registers are too few. So there each depth is a stretch of its own: behind a jump over it, which is never taken since
+   * pointers are multiples of 4, so that the sums that come out may be those that went in. Elements of A stay beside their
+   * products if rows are read in the order in which that compiler takes up the sums: downwards in the last stretch of
+   * a turn, else upwards. B is read before the jump, so that its address is made once a turn.
    */
-  const parts = (leaveIf: (condition: I32) => void): void => {
-    const never = [i32.and(b, i32.const(1)), i32.and(b, i32.const(2)), i32.and(a, i32.const(1))];
-    for (let at = 0; at < CHUNK; at++) {
-      step(at);
-      if (spread === "shuffle" && at < never.length) leaveIf(never[at]!);
+  const apart = reordersCode();
+  const steps = (depths: number): void => {
+    for (let at = 0; at < depths; at++) {
+      const bs = loadB(at);
+      if (!apart) multiply(at, bs, false);
+      else f.if(i32.eqz(i32.and(b, i32.const(1))), () => multiply(at, bs, at < depths - 1));
     }
   };
-  const chunks = Math.floor(depth / CHUNK);
-  if (chunks > 0) {
-    const end = f.let(plus(b, chunks * CHUNK * bDepth));
-    f.repeat((leaveIf) => {
-      parts(leaveIf);
-      f.set(a, plus(a, chunkBytes(layout)));
-      f.set(b, plus(b, CHUNK * bDepth));
+  const turns = Math.floor(depth / TURN);
+  if (turns > 0) {
+    const end = f.let(plus(b, turns * TURN * bDepth));
+    f.repeat(() => {
+      steps(TURN);
+      f.set(a, plus(a, (TURN / CHUNK) * chunkBytes(layout)));
+      f.set(b, plus(b, TURN * bDepth));
       return i32.ne(b, end);
     });
   }
-  for (let at = 0; at < depth % CHUNK; at++) step(at);
+  steps(depth % TURN);
   each((r, v) => f.store(place.out, sums[r]![v]!, r * tile.outRow + v * VECTOR, Math.min(LANES, columns - v * LANES)));
 }
 
