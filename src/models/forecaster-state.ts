@@ -193,7 +193,7 @@ function checkComing(names: readonly string[], rows: number, coming: Covariates 
   const listed = names.map((name) => JSON.stringify(name)).join(", ");
   if (!coming)
     throw new UserError(
-      `This forecaster learned with the covariates ${listed}: give their values for the rows to come (--known FILE).`,
+      `This forecaster learned with the covariates ${listed}: give their values for the rows to come (forecast({ covariates })).`,
     );
   if (coming.names.length !== names.length || names.some((name, c) => coming.names[c] !== name))
     throw new UserError(

@@ -106,18 +106,26 @@ test("covariates: their rows to come are asked for, and taken from a table", asy
   ]);
   expect(trained).toMatchObject({ code: 0, stderr: "" });
   expect(tested).toMatchObject({ code: 0, stderr: "" });
-  const [without, known, short, late] = await Promise.all([
+  await writeFile(join(cwd, "gap.csv"), ["T,Price", "1990,0", "1991,1", "1993,2", "1994,3", ""].join("\n"));
+  await writeFile(join(cwd, "more.csv"), ["T,Price", "1990,0", "1991,1", "1992,2", "1993,3", "1994,4", ""].join("\n"));
+  const [without, known, short, late, gap, more] = await Promise.all([
     throughtime(["series", "forecast", "run"], { cwd }),
     throughtime(["series", "forecast", "run", "--known", "known.csv", "--json"], { cwd }),
     throughtime(["series", "forecast", "run", "--known", "known.csv", "--horizon", "5"], { cwd }),
     throughtime(["series", "forecast", "run", "--known", "late.csv"], { cwd }),
+    throughtime(["series", "forecast", "run", "--known", "gap.csv"], { cwd }),
+    throughtime(["series", "forecast", "run", "--known", "more.csv", "--json"], { cwd }),
   ]);
   expect(without).toMatchObject({ code: 1, stdout: "" });
-  expect(without.stderr).toMatch(/^error: This forecaster learned with the covariates "Price": [^\n]+\n$/);
+  expect(without.stderr).toBe(
+    'error: This forecaster learned with the covariates "Price": give their values for the rows to come (--known FILE.csv).\n',
+  );
   expect(known.code).toBe(0);
   expect(lines(known.stdout)).toHaveLength(4);
   expect(short.stderr).toBe("error: A forecast of 5 rows wants as many rows of covariates, not 4.\n");
   expect(late.stderr).toBe("error: late.csv: row 1 is of 1991, but the forecast there is of 1990.\n");
+  expect(gap.stderr).toBe("error: gap.csv: row 3 is of 1993, but the forecast there is of 1992.\n");
+  expect(more).toEqual(known);
 });
 
 test("Ctrl-C during series train saves the forecaster as it then is", async () => {
@@ -172,7 +180,10 @@ test("tables and folders that will not do are named in one sentence, and nothing
     [train("text"), /^text\.csv, line 3, column "V": "high" is not a number\.$/],
     [train("nan"), /^nan\.csv, line 3, column "V": "NaN" is no value; fill the gap first\.$/],
     [train("hole"), /^hole\.csv, line 3, column "V": the cell is empty; fill the gap first\.$/],
-    [train("gap"), /^gap\.csv, line 4: a gap of 2 missing dates between "2000-02" and "2000-05"/],
+    [
+      train("gap"),
+      /^gap\.csv, line 4: a gap of 2 missing dates between "2000-02" and "2000-05": .*, or ignore gaps \(--gaps ignore\) to take/,
+    ],
     [train("one"), /^one\.csv has 1 row of figures, but at least 2 are needed\.$/],
     [train("empty"), /^empty\.csv is empty: the first line must name the columns\.$/],
     [

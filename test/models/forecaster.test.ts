@@ -86,7 +86,9 @@ describe("the network", () => {
     });
     const forecast = await forecaster.forecast({ covariates: sliceCovariates(covariates, 228, 240) });
     expect(meanDistance(forecast.values, sales.slice(228))).toBeLessThan(2);
-    expect(await problemOf(() => forecaster.forecast())).toContain('the covariates "action"');
+    expect(await problemOf(() => forecaster.forecast())).toBe(
+      'This forecaster learned with the covariates "action": give their values for the rows to come (forecast({ covariates })).',
+    );
     const other = covariatesOf([["price", action.slice(228)]]);
     expect(await problemOf(() => forecaster.forecast({ covariates: other }))).toContain('"action", not "price"');
     const short = sliceCovariates(covariates, 228, 236);
