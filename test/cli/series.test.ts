@@ -128,6 +128,29 @@ test("covariates: their rows to come are asked for, and taken from a table", asy
   expect(more).toEqual(known);
 });
 
+test("series train says why there is no network, and why its training ended before the last step", async () => {
+  const cwd = await temporaryFolder();
+  const table = (rows: number): string =>
+    `V\n${Array.from({ length: rows }, (_, t) => 100 + t + (t % 12)).join("\n")}\n`;
+  await writeFile(join(cwd, "short.csv"), table(120));
+  const train = (...args: string[]) => throughtime(["series", "train", "short.csv", "-c", "V", ...args], { cwd });
+  const [plain, json, ended] = await Promise.all([
+    train("--horizon", "200", "--out", "plain"),
+    train("--horizon", "200", "--out", "json", "--json"),
+    train("--steps", "4", "--hidden", "3", "--members", "1", "--out", "ended"),
+  ]);
+  const note =
+    "note: 120 rows are too few to train a network for a horizon of 200 (a horizon of at most 82 would fit, or 244 rows): " +
+    "the forecast is the smoothing's alone.\n";
+  expect(plain).toMatchObject({ code: 0, stderr: note });
+  expect(plain.stdout).toMatch(/120 rows\.\nNo logarithms, a season of 12; no network\.\nSaved in plain\./);
+  expect(json).toEqual({ code: 0, stdout: "", stderr: note });
+  expect(ended).toMatchObject({ code: 0, stderr: "" });
+  expect(ended.stdout).toMatch(
+    /\nstep 4\/8 .*\nNo logarithms, a season of 12; the network's share in the forecast is 0 %, found on rows held out, so that it was not trained again on all rows: training ended after step 4 of 8\.\nSaved in ended\./,
+  );
+});
+
 test("Ctrl-C during series train saves the forecaster as it then is", async () => {
   const cwd = await temporaryFolder();
   const child = start(
@@ -151,7 +174,9 @@ test("Ctrl-C during series train saves the forecaster as it then is", async () =
   await once(child.stdout!, "data");
   child.kill("SIGINT");
   const { code, stderr } = await end;
-  expect(stderr).toBe("stopped by SIGINT: the forecaster as it is then is saved in run.\n");
+  expect(stderr).toMatch(
+    /^stopped by SIGINT after step \d+ of 2000000: the forecaster as it then was is saved in run\.\n$/,
+  );
   expect(code).toBe(130);
   expect(await throughtime(["series", "forecast", "run"], { cwd })).toMatchObject({ code: 0, stderr: "" });
 });
