@@ -1,13 +1,11 @@
 /** throughtime series train */
 import type { Command } from "commander";
 import { enableRelaxedSimd } from "../backend/wasm/flags-node.js";
-import { UserError } from "../errors.js";
-import { checkSavable, isRun } from "../files/run-folder-node.js";
 import { saveSeriesRun } from "../files/series-run-node.js";
 import { type Forecaster, trainForecaster } from "../models/forecaster.js";
 import { createDisplay, showCount } from "./display.js";
 import { say } from "./failure.js";
-import { folderFor } from "./folder.js";
+import { checkFolder, folderFor } from "./folder.js";
 import { jsonOption, reportEveryOf, reportEveryOption } from "./options.js";
 import {
   addModelOptions,
@@ -37,7 +35,7 @@ export function addSeriesTrain(series: Command): void {
     .argument("<FILE.csv>", "a table whose first line names the columns, rows in time order");
   addModelOptions(addTableOptions(command))
     .option("-o, --out <DIR>", "the run folder (default: runs/ and the names of file and column)")
-    .option("--overwrite", "replace a run that is in the folder already")
+    .option("--overwrite", "replace a run that is in the folder already, damaged or not")
     .addOption(reportEveryOption())
     .addOption(jsonOption("one JSON object a line for each report"))
     .addHelpText(
@@ -60,9 +58,8 @@ async function train(file: string, options: Options): Promise<void> {
   if (options.v8Flags) enableRelaxedSimd();
   const series = await readTable(file, options);
   const dir = options.out ?? folderFor(file, options.column);
-  if (!options.overwrite && (await isRun(dir)))
-    throw new UserError(`${dir} holds a run already: --overwrite replaces it, and --out names another folder.`);
-  await checkSavable(dir);
+  const { overwrite = false } = options;
+  await checkFolder(dir, overwrite, "--overwrite replaces it, and --out names another folder");
 
   const stop = stopOnSignals();
   const aborted = new AbortController();
@@ -89,7 +86,8 @@ async function train(file: string, options: Options): Promise<void> {
       },
     });
     const isStopped = stop.reason !== undefined;
-    await saveSeriesRun(dir, forecaster, { file, column: options.column, ...forecasterOptions(options) });
+    const training = { file, column: options.column, ...forecasterOptions(options) };
+    await saveSeriesRun(dir, forecaster, training, { replaceDamaged: overwrite });
     forecaster.dispose();
     display ??= begin(file, series.values.length, 0, options);
     display.end();

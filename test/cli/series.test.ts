@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readdir, writeFile } from "node:fs/promises";
+import { readdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
@@ -149,6 +149,28 @@ test("series train says why there is no network, and why its training ended befo
   expect(ended.stdout).toMatch(
     /\nstep 4\/8 .*\nNo logarithms, a season of 12; the network's share in the forecast is 0 %, found on rows held out, so that it was not trained again on all rows: training ended after step 4 of 8\.\nSaved in ended\./,
   );
+});
+
+test("series train replaces a damaged run with --overwrite only, and tries its folder before it trains", async () => {
+  const cwd = await temporaryFolder();
+  await writeFile(join(cwd, "short.csv"), `V\n${Array.from({ length: 9 }, (_, t) => t).join("\n")}\n`);
+  const train = (...args: string[]) => throughtime(["series", "train", "short.csv", "-c", "V", ...args], { cwd });
+  expect(await train("--out", "run")).toMatchObject({ code: 0 });
+  await truncate(join(cwd, "run", "run.json"), 100);
+  expect(await train("--out", "run")).toEqual({
+    code: 1,
+    stdout: "",
+    stderr:
+      "error: run holds a run whose run.json is damaged: --overwrite replaces it, and --out names another folder.\n",
+  });
+  expect(await train("--out", "run", "--overwrite")).toMatchObject({ code: 0 });
+  expect(await throughtime(["series", "forecast", "run"], { cwd })).toMatchObject({ code: 0, stderr: "" });
+  if (process.platform === "linux")
+    expect(await train("--out", "/proc/throughtime/run")).toMatchObject({
+      code: 1,
+      stdout: "",
+      stderr: expect.stringMatching(/^error: no run can be saved in \/proc\/throughtime\/run: [^\n]*\n$/),
+    });
 });
 
 test("Ctrl-C during series train saves the forecaster as it then is", async () => {
