@@ -7,6 +7,7 @@
 import { dense, mse, recurrent, sequential } from "throughtime";
 import { enableRelaxedSimd } from "throughtime/node";
 import { cellsByLength, type TableOptions, type Task } from "./cells-by-length.js";
+import { runCommand, wholeNumber } from "./command-line.js";
 
 export const adding: Task = {
   model: (cell) => sequential({ rnn: recurrent(cell, { output: "last" }), head: dense(1) }),
@@ -34,5 +35,5 @@ export function main(options: Partial<TableOptions> = {}): ReturnType<typeof cel
 
 if (import.meta.filename === process.argv[1]) {
   enableRelaxedSimd(); // faster on Node 20
-  await main({ seed: Number(process.argv[2] ?? 1) });
+  await runCommand(() => main({ seed: wholeNumber("the seed", process.argv[2], 1) }));
 }

@@ -7,6 +7,7 @@
 import { crossEntropy, dense, oneHotEncoding, recurrent, sequential } from "throughtime";
 import { enableRelaxedSimd } from "throughtime/node";
 import { cellsByLength, type TableOptions, type Task } from "./cells-by-length.js";
+import { runCommand, wholeNumber } from "./command-line.js";
 
 const [symbols, shown, blank, sign, unasked] = [8, 4, 8, 9, -1];
 
@@ -35,5 +36,5 @@ export function main(options: Partial<TableOptions> = {}): ReturnType<typeof cel
 
 if (import.meta.filename === process.argv[1]) {
   enableRelaxedSimd(); // faster on Node 20
-  await main({ seed: Number(process.argv[2] ?? 1) });
+  await runCommand(() => main({ seed: wholeNumber("the seed", process.argv[2], 1) }));
 }

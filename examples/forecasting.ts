@@ -4,9 +4,9 @@
  *
  *   npx tsx examples/forecasting.ts [FILE.csv COLUMN]
  */
-import { readFileSync } from "node:fs";
 import { backtestForecaster, trainForecaster } from "throughtime";
-import { enableRelaxedSimd, readSeries } from "throughtime/node";
+import { enableRelaxedSimd, readSeries, readTextFile } from "throughtime/node";
+import { runCommand } from "./command-line.js";
 
 export async function main({
   file = "data/airline-passengers.csv",
@@ -16,7 +16,7 @@ export async function main({
   members = 3,
 } = {}) {
   enableRelaxedSimd();
-  const { values, dates } = readSeries(readFileSync(file, "utf8"), { column });
+  const { values, dates } = readSeries(await readTextFile(file), { column, name: file });
   const series = { values, dates, season: 12, horizon: 12, steps, members };
 
   const result = await backtestForecaster({ ...series, folds });
@@ -39,5 +39,5 @@ export async function main({
 
 if (import.meta.filename === process.argv[1]) {
   const [file, column] = process.argv.slice(2);
-  await main(file && column ? { file, column } : {});
+  await runCommand(() => main({ file, column }));
 }

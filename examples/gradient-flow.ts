@@ -10,6 +10,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { type Cell, gradientFlow, initializers, lstm, rnn } from "throughtime";
+import { runCommand } from "./command-line.js";
 import { logLineChart } from "./line-chart.js";
 
 const { gateBias, orthogonal, xavierUniform, zeroInit } = initializers;
@@ -74,4 +75,5 @@ export async function main({
   return Object.fromEntries(lines.map(({ name, values }) => [name, values]));
 }
 
-if (import.meta.filename === process.argv[1]) await main({ picture: process.argv[2] ?? "runs/gradient-flow.svg" });
+if (import.meta.filename === process.argv[1])
+  await runCommand(() => main({ picture: process.argv[2] ?? "runs/gradient-flow.svg" }));

@@ -3,7 +3,6 @@
  *
  *   npx tsx examples/text.ts book.txt [steps]
  */
-import { readFile } from "node:fs/promises";
 import {
   adam,
   bitsPerCharacter,
@@ -18,10 +17,11 @@ import {
   sequential,
   textBatches,
 } from "throughtime";
-import { enableRelaxedSimd } from "throughtime/node";
+import { enableRelaxedSimd, readTextFile } from "throughtime/node";
+import { runCommand, wholeNumber } from "./command-line.js";
 
 export async function main({ file = "data/play.txt", steps = 1000, hidden = 128, layers = 2, length = 400 } = {}) {
-  const text = readText(await readFile(file, "utf8"), { name: file });
+  const text = readText(await readTextFile(file), { name: file });
   const V = text.vocabulary.size;
   const model = sequential({
     embedding: embedding(V, 64),
@@ -58,5 +58,5 @@ export async function main({ file = "data/play.txt", steps = 1000, hidden = 128,
 
 if (import.meta.filename === process.argv[1]) {
   enableRelaxedSimd(); // faster on Node 20
-  await main({ file: process.argv[2], steps: Number(process.argv[3] ?? 1000) });
+  await runCommand(() => main({ file: process.argv[2], steps: wholeNumber("steps", process.argv[3], 1000) }));
 }

@@ -3,12 +3,18 @@ import { CommanderError } from "commander";
 import { UserError } from "../errors.js";
 import { NonFiniteError } from "../train/diagnose.js";
 
+/** What the library calls its options in its messages, and what they are called here. */
+const OPTIONS = [
+  ['gaps: "ignore"', "--gaps ignore"],
+  ["forecast({ covariates })", "--known FILE.csv"],
+] as const;
+
 /** Prints what went wrong, one sentence where the person can mend it. Gives the exit code. */
 export function reportFailure(error: unknown, version: string): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // commander has printed it
   const debug = process.env.THROUGHTIME_DEBUG === "1";
   if (error instanceof UserError || error instanceof NonFiniteError) {
-    say(`error: ${oneLine(error.message)}`);
+    say(`error: ${inOwnWords(oneLine(error.message))}`);
     if (debug) say(error.stack ?? "");
     return 1;
   }
@@ -32,6 +38,9 @@ export function say(line: string): void {
 }
 
 const oneLine = (message: string): string => message.replace(/\s*\n\s*/g, " ").trim();
+
+const inOwnWords = (message: string): string =>
+  OPTIONS.reduce((text, [theirs, ours]) => text.replaceAll(theirs, ours), message);
 
 const isOutOfMemory = (error: unknown): boolean =>
   error instanceof RangeError &&

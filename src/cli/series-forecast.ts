@@ -48,7 +48,7 @@ function checkDates(file: string, given: readonly string[] | undefined, wanted: 
   const instantsOf = (dates: readonly string[]): Float64Array | undefined =>
     readCalendar(dates, { gaps: "ignore" })?.instants;
   const [own, coming] = [given && instantsOf(given), wanted && instantsOf(wanted)];
-  const row = own && coming ? own.findIndex((instant, i) => instant !== coming[i]) : -1;
+  const row = own && coming ? own.subarray(0, coming.length).findIndex((instant, i) => instant !== coming[i]) : -1;
   if (row >= 0)
     throw new UserError(`${file}: row ${row + 1} is of ${given![row]}, but the forecast there is of ${wanted![row]}.`);
 }
@@ -60,7 +60,13 @@ async function forecast(dir: string, { horizon, known, json, backend, v8Flags }:
   const [first] = names;
   const coming =
     known !== undefined && first !== undefined
-      ? readSeries(await readTextFile(known), { column: first, covariates: names, name: known, minimum: 1 })
+      ? readSeries(await readTextFile(known), {
+          column: first,
+          covariates: names,
+          name: known,
+          minimum: 1,
+          gaps: "ignore", // their dates are compared with those forecast
+        })
       : undefined;
   const { values, quantiles, dates } = await run.forecaster.forecast({ horizon, covariates: coming?.covariates });
   if (known !== undefined) checkDates(known, coming?.dates, dates);

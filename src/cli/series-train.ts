@@ -1,13 +1,11 @@
 /** throughtime series train */
 import type { Command } from "commander";
 import { enableRelaxedSimd } from "../backend/wasm/flags-node.js";
-import { UserError } from "../errors.js";
-import { checkSavable, isRun } from "../files/run-folder-node.js";
 import { saveSeriesRun } from "../files/series-run-node.js";
-import { trainForecaster } from "../models/forecaster.js";
+import { type Forecaster, trainForecaster } from "../models/forecaster.js";
 import { createDisplay, showCount } from "./display.js";
 import { say } from "./failure.js";
-import { folderFor } from "./folder.js";
+import { checkFolder, folderFor } from "./folder.js";
 import { jsonOption, reportEveryOf, reportEveryOption } from "./options.js";
 import {
   addModelOptions,
@@ -37,7 +35,7 @@ export function addSeriesTrain(series: Command): void {
     .argument("<FILE.csv>", "a table whose first line names the columns, rows in time order");
   addModelOptions(addTableOptions(command))
     .option("-o, --out <DIR>", "the run folder (default: runs/ and the names of file and column)")
-    .option("--overwrite", "replace a run that is in the folder already")
+    .option("--overwrite", "replace a run that is in the folder already, damaged or not")
     .addOption(reportEveryOption())
     .addOption(jsonOption("one JSON object a line for each report"))
     .addHelpText(
@@ -60,14 +58,14 @@ async function train(file: string, options: Options): Promise<void> {
   if (options.v8Flags) enableRelaxedSimd();
   const series = await readTable(file, options);
   const dir = options.out ?? folderFor(file, options.column);
-  if (!options.overwrite && (await isRun(dir)))
-    throw new UserError(`${dir} holds a run already: --overwrite replaces it, and --out names another folder.`);
-  await checkSavable(dir);
+  const { overwrite = false } = options;
+  await checkFolder(dir, overwrite, "--overwrite replaces it, and --out names another folder");
 
   const stop = stopOnSignals();
   const aborted = new AbortController();
   let display: ReturnType<typeof createDisplay> | undefined;
   let before = { time: performance.now(), step: 0 };
+  let reached = "";
   try {
     const forecaster = await trainForecaster({
       ...series,
@@ -79,6 +77,7 @@ async function train(file: string, options: Options): Promise<void> {
         const now = performance.now();
         const updatesPerSecond = (1000 * (step - before.step)) / (now - before.time);
         before = { time: now, step };
+        reached = `step ${step} of ${steps}`;
         display.report(
           { step, loss, gradientNorm, speed: updatesPerSecond },
           { phase, step, loss, gradientNorm, learningRate, updatesPerSecond },
@@ -86,19 +85,19 @@ async function train(file: string, options: Options): Promise<void> {
         if (stop.reason !== undefined) aborted.abort();
       },
     });
-    const { recipe, blend, trained } = forecaster.toJSON();
-    await saveSeriesRun(dir, forecaster, { file, column: options.column, ...forecasterOptions(options) });
+    const isStopped = stop.reason !== undefined;
+    const training = { file, column: options.column, ...forecasterOptions(options) };
+    await saveSeriesRun(dir, forecaster, training, { replaceDamaged: overwrite });
     forecaster.dispose();
     display ??= begin(file, series.values.length, 0, options);
     display.end();
-    display.say(
-      `${recipe.log ? "Logarithms" : "No logarithms"}, ${recipe.season > 1 ? `a season of ${recipe.season}` : "no season"}; ` +
-        (trained
-          ? `the network's share in the forecast is ${Math.round(100 * blend.trust)} %, found on rows held out.`
-          : "no network: the series is too short to train one, or needs none."),
-    );
-    if (stop.reason !== undefined) {
-      say(`stopped by ${stop.reason}: the forecaster as it is then is saved in ${dir}.`);
+    display.say(`${decisions(forecaster)}${isStopped ? "" : endOf(forecaster, reached)}.`);
+    if (forecaster.untrained !== undefined)
+      say(`note: ${forecaster.untrained}: the forecast is the smoothing's alone.`);
+    if (isStopped) {
+      say(
+        `stopped by ${stop.reason}${reached && ` after ${reached}`}: the forecaster as it then was is saved in ${dir}.`,
+      );
       process.exitCode = stop.exitCode;
       return;
     }
@@ -108,6 +107,23 @@ async function train(file: string, options: Options): Promise<void> {
     stop.release();
   }
 }
+
+/** What was found about the series, and of how much use the network was. */
+function decisions(forecaster: Forecaster): string {
+  const { recipe, blend } = forecaster.toJSON();
+  return (
+    `${recipe.log ? "Logarithms" : "No logarithms"}, ${recipe.season > 1 ? `a season of ${recipe.season}` : "no season"}; ` +
+    (forecaster.untrained === undefined
+      ? `the network's share in the forecast is ${Math.round(100 * blend.trust)} %, found on rows held out`
+      : "no network")
+  );
+}
+
+/** Why training ended before the last of its steps, where it did by itself. */
+const endOf = (forecaster: Forecaster, reached: string): string =>
+  forecaster.untrained === undefined && forecaster.toJSON().blend.trust === 0
+    ? `, so that it was not trained again on all rows: training ended after ${reached}`
+    : "";
 
 function begin(file: string, rows: number, total: number, { json, column }: Options): ReturnType<typeof createDisplay> {
   const display = createDisplay({ json: json ?? false, from: 0, total, unit: "updates/s" });

@@ -10,7 +10,6 @@ import { textBatches } from "../data/text-batches.js";
 import { UserError } from "../errors.js";
 import { checkNames } from "../files/checkpoint.js";
 import { readTextFile } from "../files/io-node.js";
-import { checkSavable, isRun } from "../files/run-folder-node.js";
 import { loadTextRun, saveTextRun, type TextRun } from "../files/text-run-node.js";
 import { type CellName, cellNames, countTextParameters, textModel } from "../models/text-model.js";
 import { crossEntropy } from "../train/losses.js";
@@ -18,7 +17,7 @@ import { adam } from "../train/optimizers.js";
 import { type Checkpoint, createTrainer, type Report, type Trainer } from "../train/trainer.js";
 import { createDisplay, type Display, showCount } from "./display.js";
 import { say } from "./failure.js";
-import { folderFor } from "./folder.js";
+import { checkFolder, folderFor } from "./folder.js";
 import {
   above,
   backendOption,
@@ -114,7 +113,7 @@ export function addTextTrain(text: Command): void {
     .addOption(backendOption())
     .addOption(threadsOption())
     .option("--resume", "go on with the run in the folder, bit for bit as if it had never stopped")
-    .option("--overwrite", "replace a run that is in the folder already")
+    .option("--overwrite", "replace a run that is in the folder already, damaged or not")
     .addOption(reportEveryOption())
     .addOption(jsonOption("one JSON object a line for each report"))
     .addOption(v8FlagsOption())
@@ -143,13 +142,14 @@ async function train(file: string, given: Options, command: Command): Promise<vo
   const sha256 = createHash("sha256").update(content).digest("hex");
   const dir = given.out ?? folderFor(file, given.cell);
   const before = given.resume ? await loadTextRun(dir) : undefined;
-  if (!before && !given.overwrite && (await isRun(dir)))
-    throw new UserError(
-      `${dir} holds a run already: --resume goes on with it, --overwrite replaces it, and --out names another folder.`,
-    );
   if (before && before.training.sha256 === undefined)
     throw new UserError(`the run ${dir} cannot be resumed: it was not made by throughtime text train.`);
-  await checkSavable(dir);
+  const replaceDamaged = given.overwrite ?? false;
+  await checkFolder(
+    dir,
+    replaceDamaged || before !== undefined,
+    "--resume goes on with it, --overwrite replaces it, and --out names another folder",
+  );
   const settings = before ? settingsOf(before, given, command) : given;
   if (before && before.training.sha256 !== sha256)
     throw new UserError(`the run ${dir} cannot be resumed with ${file}: it was trained on another text.`);
@@ -222,7 +222,7 @@ async function train(file: string, given: Options, command: Command): Promise<vo
     ...end,
   };
   const save = (checkpoint: Checkpoint): Promise<void> =>
-    saveTextRun(dir, { model, vocabulary: text.vocabulary, checkpoint, training });
+    saveTextRun(dir, { model, vocabulary: text.vocabulary, checkpoint, training }, { replaceDamaged });
   const validateEvery = Math.max(100, 50 * Math.ceil((4 * text.validation.length) / (batch * window) / 50));
   const check = (): void => {
     if (checkpoint) checkNames(trainer.network.parameters.keys(), checkpoint.parameters, `${dir}/weights.safetensors`);

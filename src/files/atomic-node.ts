@@ -7,6 +7,10 @@ import { codeOf, ioProblem } from "./io-node.js";
 /** The names of temporary files that a crash can leave behind; nothing else is called so. */
 export const TEMPORARY_NAME = /^\.throughtime-[0-9a-f]{16}\.tmp$/;
 
+/** A new path in a folder for a file that will not stay. */
+export const temporaryIn = (folder: string): string =>
+  join(folder, `.throughtime-${randomBytes(8).toString("hex")}.tmp`);
+
 /**
  * Writes a file so that a crash at any moment, of the process or of the machine, leaves the old file or the new one
  * whole: a temporary file in the same folder, fsync, rename, fsync of the folder. Links are followed, and an existing
@@ -19,7 +23,7 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string): 
   let temporary: string | undefined;
   try {
     const { target, mode } = await targetOf(path);
-    temporary = join(dirname(target), `.throughtime-${randomBytes(8).toString("hex")}.tmp`);
+    temporary = temporaryIn(dirname(target));
     await writeSynced(temporary, data);
     if (mode !== undefined) await chmod(temporary, mode);
     await rename(temporary, target);

@@ -19,10 +19,10 @@
 import { createHash } from "node:crypto";
 import { access, constants, lstat, mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { UserError } from "../errors.js";
-import { syncFolder, TEMPORARY_NAME, writeFileAtomic, writeSynced } from "./atomic-node.js";
+import { checkOptions, UserError } from "../errors.js";
+import { syncFolder, TEMPORARY_NAME, temporaryIn, writeFileAtomic, writeSynced } from "./atomic-node.js";
 import { codeOf, ioProblem, readBytes } from "./io-node.js";
-import { type Manifest, parseManifest, printManifest, requireFileNames } from "./run-manifest.js";
+import { type Manifest, manifestFault, parseManifest, printManifest, requireFileNames } from "./run-manifest.js";
 
 /**
  * What a run holds. `config` is any JSON value; `files` maps plain names (letters, digits, `.`, `_`, `-`) to bytes, or
@@ -39,6 +39,14 @@ export type Run = {
   readonly files: ReadonlyMap<string, Uint8Array>;
 };
 
+export interface SaveOptions {
+  /**
+   * Whether a run is replaced whose run.json is damaged, as `isDamagedRun` has it. Default false: what is left of it may still
+   * be of use.
+   */
+  readonly replaceDamaged?: boolean;
+}
+
 const CHECKPOINT_NAME = /^checkpoint-(\d{6,15})$/;
 const ABANDONED_AFTER_MS = 10 * 60 * 1000;
 const LARGEST_FILE = 2 ** 31 - 1; // of fs.readFile
@@ -48,14 +56,15 @@ const saving = new Map<string, Promise<void>>();
  * Saves a run into `dir`, which is created where it is missing. A run already there is replaced as a whole, at one
  * moment: until then `loadRun` gives the old one. Saves into one folder from one process wait for each other.
  *
- * @throws UserError that names the folder: it holds files but no run, the disk is full, permission is missing, or
+ * @throws UserError that names the folder: it holds files but no run, or a damaged one, the disk is full, permission is missing, or
  *   `config` is not JSON. The old run is then intact and nothing half-written is left; only where the disk failed
  *   after the rename is it the new run that is there, whole.
  */
-export async function saveRun(dir: string, contents: RunContents): Promise<void> {
+export async function saveRun(dir: string, contents: RunContents, options: SaveOptions = {}): Promise<void> {
+  checkOptions("saveRun", options, "replaceDamaged");
   const key = resolve(dir);
   const before = saving.get(key) ?? Promise.resolve();
-  const current = before.catch(() => {}).then(() => save(dir, contents));
+  const current = before.catch(() => {}).then(() => save(dir, contents, options));
   saving.set(key, current);
   try {
     await current;
@@ -66,7 +75,7 @@ export async function saveRun(dir: string, contents: RunContents): Promise<void>
   }
 }
 
-async function save(dir: string, { config, files }: RunContents): Promise<void> {
+async function save(dir: string, { config, files }: RunContents, options: SaveOptions): Promise<void> {
   requireFileNames(dir, Object.keys(files));
   const bytes = Object.entries(files).map(
     ([name, data]) => [name, typeof data === "string" ? Buffer.from(data, "utf8") : data] as const,
@@ -79,8 +88,8 @@ async function save(dir: string, { config, files }: RunContents): Promise<void> 
     bytes.map(([name, data]) => [name, { bytes: data.byteLength, sha256: sha256(data) }]),
   );
   printManifest(dir, { checkpoint: null, config, files: listed }); // refuses what JSON cannot hold, before any write
-  const { previous, undo } = await openForSaving(dir);
-  await tidy(dir, previous, previous);
+  const { previous, undo, isDamaged } = await openForSaving(dir, options);
+  if (!isDamaged) await tidy(dir, previous, previous);
   let checkpoint: string | undefined;
   try {
     checkpoint = await makeCheckpoint(dir, previous);
@@ -90,7 +99,7 @@ async function save(dir: string, { config, files }: RunContents): Promise<void> 
     await syncFolder(dir);
     await writeFileAtomic(join(dir, "run.json"), printManifest(dir, { checkpoint, config, files: listed }));
   } catch (error) {
-    await takeBack(dir, checkpoint, undo);
+    await takeBack(dir, checkpoint, undo, options);
     throw error;
   }
   await tidy(dir, previous, checkpoint);
@@ -127,6 +136,24 @@ export async function isRun(dir: string): Promise<boolean> {
   } catch (error) {
     if (error instanceof UserError) return false;
     throw error;
+  }
+}
+
+/**
+ * Whether a folder is a run whose run.json is damaged: cut short or changed, but begun as one. Where nothing is left of it, the
+ * folder must hold checkpoints and nothing else.
+ */
+export async function isDamagedRun(dir: string): Promise<boolean> {
+  const path = join(dir, "run.json");
+  try {
+    const fault = manifestFault(await readFile(path));
+    if (fault !== "blank") return fault === "damaged";
+    const entries = await readdir(dir, { withFileTypes: true });
+    const others = entries.filter(({ name }) => name !== "run.json" && !TEMPORARY_NAME.test(name));
+    return others.length > 0 && others.every((entry) => entry.isDirectory() && numberOf(entry.name) !== undefined);
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR", "EISDIR"].includes(codeOf(error))) return false;
+    throw new UserError(`cannot read ${path}: ${ioProblem(error)}.`);
   }
 }
 
@@ -193,23 +220,55 @@ async function readChecked(path: string, expected: { bytes: number; sha256: stri
 }
 
 /**
- * Whether a save into `dir` could begin, found out without writing: for a long run, that it does not end in a refusal.
- * @throws UserError that names the folder: it holds files but no run, or may not be written
+ * Tries whether a save into `dir` could begin, so that a long run does not end in a refusal: a file is written there, or in the
+ * first folder above that exists, and removed again.
+ * @throws UserError that names the folder: it holds files but no run, or a damaged one, or may not be written
  */
-export async function checkSavable(dir: string): Promise<void> {
-  const found = await findManifest(dir);
+export async function checkSavable(dir: string, options: SaveOptions = {}): Promise<void> {
+  checkOptions("checkSavable", options, "replaceDamaged");
+  const found = await findForSaving(dir, options);
   if (found === "no run.json") await refuseOtherFiles(dir);
+  try {
+    if (found !== "no folder" && found !== "no run.json") await access(join(dir, "run.json"), constants.W_OK);
+    await tryWriting(await nearestFolder(dir));
+  } catch (error) {
+    const problem = error instanceof UserError ? error.message : ioProblem(error);
+    throw new UserError(`no run can be saved in ${dir}: ${problem}.`);
+  }
+}
+
+async function tryWriting(folder: string): Promise<void> {
+  const trial = temporaryIn(folder);
+  try {
+    await writeSynced(trial, "trial");
+    await rm(trial);
+  } catch (error) {
+    await rm(trial, { force: true }).catch(() => {}); // the first failure is the one to tell
+    throw codeOf(error) === "ENOENT" ? new UserError(`${folder} takes no files`) : error;
+  }
+}
+
+/** The folder itself, or where it is missing the first above it that is there. */
+async function nearestFolder(dir: string): Promise<string> {
   for (let folder = resolve(dir); ; folder = dirname(folder)) {
-    try {
-      await access(folder, constants.W_OK);
-      return;
-    } catch (error) {
-      const missing = codeOf(error) === "ENOENT";
-      if (missing && (await lstat(folder).catch(() => undefined)))
-        throw new UserError(`no run can be saved in ${dir}: ${folder} is a link that leads nowhere.`);
-      if (missing && dirname(folder) !== folder) continue;
-      throw new UserError(`no run can be saved in ${dir}: ${ioProblem(error)}.`);
-    }
+    const found = await stat(folder).catch((error: unknown) => {
+      if (codeOf(error) !== "ENOENT" || dirname(folder) === folder) throw error;
+    });
+    if (found) return folder;
+    if (await lstat(folder).catch(() => undefined)) throw new UserError(`${folder} is a link that leads nowhere`);
+  }
+}
+
+/** As `findManifest`; a damaged run is named where it may be replaced. */
+async function findForSaving(
+  dir: string,
+  { replaceDamaged = false }: SaveOptions,
+): Promise<Manifest | "no folder" | "no run.json" | "damaged"> {
+  try {
+    return await findManifest(dir);
+  } catch (error) {
+    if (replaceDamaged && error instanceof UserError && (await isDamagedRun(dir))) return "damaged";
+    throw error;
   }
 }
 
@@ -219,8 +278,13 @@ async function refuseOtherFiles(dir: string): Promise<void> {
 }
 
 /** Makes a folder ready for a save; says which checkpoint its run is, and how to take the preparation back. */
-async function openForSaving(dir: string): Promise<{ previous?: string; undo: () => Promise<void> }> {
-  const found = await findManifest(dir);
+async function openForSaving(
+  dir: string,
+  options: SaveOptions,
+): Promise<{ previous?: string; undo: () => Promise<void>; isDamaged?: boolean }> {
+  const found = await findForSaving(dir, options);
+  // None of its checkpoints counts, and none goes before a new one is there.
+  if (found === "damaged") return { previous: await latest(dir), undo: async () => {}, isDamaged: true };
   if (typeof found === "object") return { previous: found.checkpoint ?? undefined, undo: async () => {} };
   if (found === "no run.json") await refuseOtherFiles(dir);
   const created: string[] = [];
@@ -262,18 +326,29 @@ async function makeFolder(path: string, created: string[]): Promise<void> {
   if (made) created.unshift(path);
 }
 
+/** The checkpoint of the highest number. */
+async function latest(dir: string): Promise<string | undefined> {
+  const names = (await readdir(dir)).filter((name) => numberOf(name) !== undefined);
+  return names.sort((a, b) => numberOf(b)! - numberOf(a)!)[0];
+}
+
 /** Makes the folder of the next checkpoint: a number above every other's. */
 async function makeCheckpoint(dir: string, previous: string | undefined): Promise<string> {
-  const numbers = [previous, ...(await readdir(dir))].map((name) => numberOf(name) ?? 0);
-  const checkpoint = `checkpoint-${String(Math.max(...numbers) + 1).padStart(6, "0")}`;
+  const number = 1 + Math.max(numberOf(previous) ?? 0, numberOf(await latest(dir)) ?? 0);
+  const checkpoint = `checkpoint-${String(number).padStart(6, "0")}`;
   await mkdir(join(dir, checkpoint));
   return checkpoint;
 }
 
 /** After a failed save: removes what it wrote, unless run.json already names it or cannot be asked. */
-async function takeBack(dir: string, checkpoint: string | undefined, undo: () => Promise<void>): Promise<void> {
+async function takeBack(
+  dir: string,
+  checkpoint: string | undefined,
+  undo: () => Promise<void>,
+  options: SaveOptions,
+): Promise<void> {
   try {
-    const now = await findManifest(dir);
+    const now = await findForSaving(dir, options);
     if (typeof now === "object" && now.checkpoint !== null && now.checkpoint === checkpoint) return;
     if (checkpoint) await rm(join(dir, checkpoint), { recursive: true, force: true });
     await undo();

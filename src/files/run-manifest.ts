@@ -56,6 +56,24 @@ export function parseManifest(bytes: Uint8Array, path: string): Manifest {
   return { checkpoint, config, files: files as Manifest["files"] };
 }
 
+/**
+ * What is wrong with bytes that are no run.json as a save writes it. "damaged": they begin as one; "blank": nothing is left that
+ * could tell (no bytes, zeros, a few letters); "foreign": another program's, or another version's.
+ */
+export function manifestFault(bytes: Uint8Array): "none" | "damaged" | "blank" | "foreign" {
+  try {
+    parseManifest(bytes, "");
+    return "none";
+  } catch {
+    const text = new TextDecoder().decode(bytes).replace(/\s+/g, "");
+    const head = `{"format":"${FORMAT}",`;
+    if (/^\0*$/.test(text) || head.startsWith(text)) return "blank";
+    if (!text.startsWith(head)) return "foreign";
+    const version = /^"version":(\d+)[,}]/.exec(text.slice(head.length))?.[1];
+    return version === undefined || version === String(VERSION) ? "damaged" : "foreign";
+  }
+}
+
 /** Refuses names that are no plain file names, or that a file system without upper and lower case would merge. */
 export function requireFileNames(dir: string, names: readonly string[]): void {
   const seen = new Set<string>();

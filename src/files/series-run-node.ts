@@ -5,7 +5,7 @@ import { UserError } from "../errors.js";
 import { type Forecaster, restoreForecaster } from "../models/forecaster.js";
 import type { NamedTensor } from "../train/trainer.js";
 import { checkNames, encodeTensors, readWeights } from "./checkpoint.js";
-import { loadRun, runText, saveRun } from "./run-folder-node.js";
+import { loadRun, runText, type SaveOptions, saveRun } from "./run-folder-node.js";
 
 export interface SeriesRun {
   readonly dir: string;
@@ -19,19 +19,18 @@ export interface SeriesRun {
 const KIND = "series";
 const FORECASTER = "forecaster.json";
 
-/** Saves a forecaster; see `saveRun` for what a crash or a full disk leaves. */
+/** Saves a forecaster; see `saveRun` for the options, and for what a crash or a full disk leaves. */
 export async function saveSeriesRun(
   dir: string,
   forecaster: Forecaster,
   training: Readonly<Record<string, unknown>> = {},
+  options: SaveOptions = {},
 ): Promise<void> {
-  await saveRun(dir, {
-    config: { kind: KIND, training },
-    files: {
-      [FORECASTER]: `${JSON.stringify(forecaster.toJSON())}\n`,
-      "weights.safetensors": encodeTensors(await forecaster.weights()),
-    },
-  });
+  const files = {
+    [FORECASTER]: `${JSON.stringify(forecaster.toJSON())}\n`,
+    "weights.safetensors": encodeTensors(await forecaster.weights()),
+  };
+  await saveRun(dir, { config: { kind: KIND, training }, files }, options);
 }
 
 /**

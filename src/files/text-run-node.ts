@@ -9,7 +9,7 @@ import { crossEntropy } from "../train/losses.js";
 import { sgd } from "../train/optimizers.js";
 import { type Checkpoint, createTrainer } from "../train/trainer.js";
 import { checkNames, checkpointFiles, readCheckpoint, readWeights } from "./checkpoint.js";
-import { loadRun, type Run, runText, saveRun } from "./run-folder-node.js";
+import { loadRun, type Run, runText, type SaveOptions, saveRun } from "./run-folder-node.js";
 
 /** The model of a run, its vocabulary's size left out: that is the vocabulary's own. */
 export type TextRunModel = Required<Omit<TextModelOptions, "vocabularySize">>;
@@ -43,13 +43,11 @@ export interface TextWriter {
 const KIND = "text";
 const VOCABULARY = "vocabulary.json";
 
-/** Saves a text run; see `saveRun` for what a crash or a full disk leaves. */
-export async function saveTextRun(dir: string, contents: TextRunContents): Promise<void> {
+/** Saves a text run; see `saveRun` for the options, and for what a crash or a full disk leaves. */
+export async function saveTextRun(dir: string, contents: TextRunContents, options: SaveOptions = {}): Promise<void> {
   const { model, vocabulary, checkpoint, training = {} } = contents;
-  await saveRun(dir, {
-    config: { kind: KIND, model, training },
-    files: { ...checkpointFiles(checkpoint), [VOCABULARY]: `${JSON.stringify(vocabulary)}\n` },
-  });
+  const files = { ...checkpointFiles(checkpoint), [VOCABULARY]: `${JSON.stringify(vocabulary)}\n` };
+  await saveRun(dir, { config: { kind: KIND, model, training }, files }, options);
 }
 
 /**

@@ -17,6 +17,7 @@ import type { Blend } from "./forecaster-blend.js";
 import { createEncoder, type Encoder, type Units } from "./forecaster-encoder.js";
 import type { NetworkOptions } from "./forecaster-network.js";
 import { calendarCycles, findSeason, isBounded, isFloored, prefersLog, type Recipe } from "./forecaster-recipe.js";
+import { fittingLookback } from "./forecaster-rows.js";
 import { fitSmoothing, NO_SMOOTHING, type Smoothed, smooth } from "./forecaster-smoothing.js";
 
 /** What is decided before training. JSON. */
@@ -82,8 +83,7 @@ export function decide(
   const z = fitted.transform(values);
   const calendar = calendarOf(dates);
   const m = findSeason(z, season, calendar);
-  // At least as many rows to look ahead from as to look back on.
-  const fits = Math.max(1, Math.min(lookback, Math.floor((n - Math.min(horizon, Math.floor(n / 2))) / 2)));
+  const fits = fittingLookback({ rows: n, horizon, lookback });
   return {
     recipe: {
       log: usesLog,
@@ -193,7 +193,7 @@ function checkComing(names: readonly string[], rows: number, coming: Covariates 
   const listed = names.map((name) => JSON.stringify(name)).join(", ");
   if (!coming)
     throw new UserError(
-      `This forecaster learned with the covariates ${listed}: give their values for the rows to come (--known FILE).`,
+      `This forecaster learned with the covariates ${listed}: give their values for the rows to come (forecast({ covariates })).`,
     );
   if (coming.names.length !== names.length || names.some((name, c) => coming.names[c] !== name))
     throw new UserError(

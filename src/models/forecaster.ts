@@ -27,6 +27,7 @@ import {
   type WindowPredictor,
   windowData,
 } from "./forecaster-network.js";
+import { areEnough, division, tooFew, usualLookback } from "./forecaster-rows.js";
 import { createSeriesState, decide, type ForecasterConfig, type SeriesState } from "./forecaster-state.js";
 import type { CellName } from "./text-model.js";
 
@@ -138,6 +139,8 @@ export interface Forecaster {
   forecast(options?: ForecastOptions): Promise<Forecast>;
   /** What was decided, the transform and the series so far: JSON, enough with `weights` to restore the forecaster. */
   toJSON(): ForecasterConfig;
+  /** Why `trainForecaster` trained no network, in words; undefined where it did. */
+  readonly untrained?: string;
   /** By name, such as member1.rnn.weight_ih_l0; none where the series was too short to train on. */
   weights(): Promise<Readonly<Record<string, NamedTensor>>>;
   /** Frees the networks; it forecasts no more. */
@@ -159,9 +162,6 @@ interface Run {
   readonly onReport: ((report: ForecasterReport) => void) | undefined;
   readonly signal: AbortSignal | undefined;
 }
-
-/** Fewer windows than this teach a network nothing. */
-const FEWEST_WINDOWS = 8;
 
 /**
  * Trains a forecaster.
@@ -189,17 +189,19 @@ export async function trainForecaster(options: ForecasterData & ForecasterOption
     signal: options.signal,
   };
 
+  const lookback = options.lookback ?? usualLookback(season);
   const decided = decide(options, {
     season,
     horizon,
-    lookback: options.lookback ?? Math.min(100, Math.max(24, 3 * season)),
+    lookback,
     transform: options.transform ?? "auto",
     smoothing: options.smoothing ?? "auto",
   });
   const { recipe } = decided;
-  const first = Math.max(recipe.lookback, Math.min(2 * recipe.season, options.values.length));
   const state = createSeriesState(decided, horizon);
   const n = state.z.length;
+  const wanted = { rows: n, horizon, lookback, season: recipe.season };
+  const { first, held } = division(wanted);
   const origins = rowsFrom(first, n);
   const units = measureUnits({ recipe, horizon, z: state.z, smoothed: state.smoothed }, origins);
   const encoder = state.encoder(units);
@@ -214,12 +216,17 @@ export async function trainForecaster(options: ForecasterData & ForecasterOption
   });
   const plain = { trust: 0, ...plainSpread(encoder, state.z, origins, n, levels), stretch: levels.map(() => 1) };
 
-  const held = Math.max(horizon, Math.min(2 * horizon, Math.floor(n / 4)), Math.min(400, Math.floor(n / 5)));
   const early = rowsFrom(first, n - held);
   const late = rowsFrom(Math.max(first, n - held), n - horizon + 1);
   const flat = plain.spread.every((spread) => spread === 0);
-  if (flat || trust === 0 || early.length < FEWEST_WINDOWS || late.length === 0)
-    return createForecaster(config(plain, false), state, undefined);
+  const untrained = !areEnough(wanted)
+    ? tooFew(wanted)
+    : flat
+      ? "what the smoothing forecasts is always right, which leaves a network nothing to learn"
+      : trust === 0
+        ? "the trust in a network is 0"
+        : undefined;
+  if (untrained !== undefined) return { ...createForecaster(config(plain, false), state, undefined), untrained };
 
   const phases = [early, origins].map((rows) => stepsFor(run, rows.length));
   const total = phases[0]! + phases[1]!;

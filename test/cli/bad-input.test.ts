@@ -84,6 +84,42 @@ test("texts, options and folders that will not do are named in one sentence, and
   expect(await readFile(join(cwd, "other", "thesis.md"), "utf8")).toBe("Do not lose me.");
 });
 
+test("a folder that cannot be written is refused before any training, a damaged run but with --overwrite", async () => {
+  const folder = await temporaryFolder();
+  const train = (...args: string[]) =>
+    throughtime(["text", "train", play, ...tiny, "--steps", "1", "--json", ...args], { cwd: folder });
+  if (process.platform === "linux")
+    expect(oneSentence(await train("--out", "/proc/throughtime/run"))).toMatch(
+      /^no run can be saved in \/proc\/throughtime\/run: (\/proc takes no files|permission is denied)\.$/,
+    );
+  for (const [name, length] of [
+    ["cut", 100],
+    ["empty", 0],
+  ] as const) {
+    await cp(join(cwd, "run"), join(folder, name), { recursive: true });
+    await truncate(join(folder, name, "run.json"), length);
+    const before = await readdir(join(folder, name), { recursive: true });
+    expect(oneSentence(await train("--out", name))).toBe(
+      `${name} holds a run whose run.json is damaged: --overwrite replaces it, and --out names another folder.`,
+    );
+    expect(oneSentence(await train("--out", name, "--resume"))).toMatch(/run\.json is not valid JSON/);
+    expect(await readdir(join(folder, name), { recursive: true })).toEqual(before);
+    expect(await train("--out", name, "--overwrite")).toMatchObject({ code: 0, stderr: "" });
+    expect((await readdir(join(folder, name))).sort()).toEqual(["checkpoint-000002", "run.json"]);
+    expect((await loadRun(join(folder, name))).checkpoint).toBe("checkpoint-000002");
+  }
+  await cp(join(cwd, "run"), join(folder, "weights"), { recursive: true });
+  const { checkpoint } = await loadRun(join(folder, "weights"));
+  await truncate(join(folder, "weights", checkpoint, "weights.safetensors"), 100);
+  expect(await train("--out", "weights", "--overwrite")).toMatchObject({ code: 0, stderr: "" });
+  await loadRun(join(folder, "weights"));
+  await cp(join(cwd, "other"), join(folder, "other"), { recursive: true });
+  expect(oneSentence(await train("--out", "other", "--overwrite"))).toBe(
+    "other is not overwritten: it holds files but no run.json, so it is no run folder.",
+  );
+  expect(await readFile(join(folder, "other", "thesis.md"), "utf8")).toBe("Do not lose me.");
+});
+
 test("a learning rate that explodes stops the run", async () => {
   const out = await temporaryFolder();
   const [huge, infinite] = await Promise.all(

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readdir, writeFile } from "node:fs/promises";
+import { readdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
@@ -106,18 +106,71 @@ test("covariates: their rows to come are asked for, and taken from a table", asy
   ]);
   expect(trained).toMatchObject({ code: 0, stderr: "" });
   expect(tested).toMatchObject({ code: 0, stderr: "" });
-  const [without, known, short, late] = await Promise.all([
+  await writeFile(join(cwd, "gap.csv"), ["T,Price", "1990,0", "1991,1", "1993,2", "1994,3", ""].join("\n"));
+  await writeFile(join(cwd, "more.csv"), ["T,Price", "1990,0", "1991,1", "1992,2", "1993,3", "1994,4", ""].join("\n"));
+  const [without, known, short, late, gap, more] = await Promise.all([
     throughtime(["series", "forecast", "run"], { cwd }),
     throughtime(["series", "forecast", "run", "--known", "known.csv", "--json"], { cwd }),
     throughtime(["series", "forecast", "run", "--known", "known.csv", "--horizon", "5"], { cwd }),
     throughtime(["series", "forecast", "run", "--known", "late.csv"], { cwd }),
+    throughtime(["series", "forecast", "run", "--known", "gap.csv"], { cwd }),
+    throughtime(["series", "forecast", "run", "--known", "more.csv", "--json"], { cwd }),
   ]);
   expect(without).toMatchObject({ code: 1, stdout: "" });
-  expect(without.stderr).toMatch(/^error: This forecaster learned with the covariates "Price": [^\n]+\n$/);
+  expect(without.stderr).toBe(
+    'error: This forecaster learned with the covariates "Price": give their values for the rows to come (--known FILE.csv).\n',
+  );
   expect(known.code).toBe(0);
   expect(lines(known.stdout)).toHaveLength(4);
   expect(short.stderr).toBe("error: A forecast of 5 rows wants as many rows of covariates, not 4.\n");
   expect(late.stderr).toBe("error: late.csv: row 1 is of 1991, but the forecast there is of 1990.\n");
+  expect(gap.stderr).toBe("error: gap.csv: row 3 is of 1993, but the forecast there is of 1992.\n");
+  expect(more).toEqual(known);
+});
+
+test("series train says why there is no network, and why its training ended before the last step", async () => {
+  const cwd = await temporaryFolder();
+  const table = (rows: number): string =>
+    `V\n${Array.from({ length: rows }, (_, t) => 100 + t + (t % 12)).join("\n")}\n`;
+  await writeFile(join(cwd, "short.csv"), table(120));
+  const train = (...args: string[]) => throughtime(["series", "train", "short.csv", "-c", "V", ...args], { cwd });
+  const [plain, json, ended] = await Promise.all([
+    train("--horizon", "200", "--out", "plain"),
+    train("--horizon", "200", "--out", "json", "--json"),
+    train("--steps", "4", "--hidden", "3", "--members", "1", "--out", "ended"),
+  ]);
+  const note =
+    "note: 120 rows are too few to train a network for a horizon of 200 (a horizon of at most 82 would fit, or 244 rows): " +
+    "the forecast is the smoothing's alone.\n";
+  expect(plain).toMatchObject({ code: 0, stderr: note });
+  expect(plain.stdout).toMatch(/120 rows\.\nNo logarithms, a season of 12; no network\.\nSaved in plain\./);
+  expect(json).toEqual({ code: 0, stdout: "", stderr: note });
+  expect(ended).toMatchObject({ code: 0, stderr: "" });
+  expect(ended.stdout).toMatch(
+    /\nstep 4\/8 .*\nNo logarithms, a season of 12; the network's share in the forecast is 0 %, found on rows held out, so that it was not trained again on all rows: training ended after step 4 of 8\.\nSaved in ended\./,
+  );
+});
+
+test("series train replaces a damaged run with --overwrite only, and tries its folder before it trains", async () => {
+  const cwd = await temporaryFolder();
+  await writeFile(join(cwd, "short.csv"), `V\n${Array.from({ length: 9 }, (_, t) => t).join("\n")}\n`);
+  const train = (...args: string[]) => throughtime(["series", "train", "short.csv", "-c", "V", ...args], { cwd });
+  expect(await train("--out", "run")).toMatchObject({ code: 0 });
+  await truncate(join(cwd, "run", "run.json"), 100);
+  expect(await train("--out", "run")).toEqual({
+    code: 1,
+    stdout: "",
+    stderr:
+      "error: run holds a run whose run.json is damaged: --overwrite replaces it, and --out names another folder.\n",
+  });
+  expect(await train("--out", "run", "--overwrite")).toMatchObject({ code: 0 });
+  expect(await throughtime(["series", "forecast", "run"], { cwd })).toMatchObject({ code: 0, stderr: "" });
+  if (process.platform === "linux")
+    expect(await train("--out", "/proc/throughtime/run")).toMatchObject({
+      code: 1,
+      stdout: "",
+      stderr: expect.stringMatching(/^error: no run can be saved in \/proc\/throughtime\/run: [^\n]*\n$/),
+    });
 });
 
 test("Ctrl-C during series train saves the forecaster as it then is", async () => {
@@ -143,7 +196,9 @@ test("Ctrl-C during series train saves the forecaster as it then is", async () =
   await once(child.stdout!, "data");
   child.kill("SIGINT");
   const { code, stderr } = await end;
-  expect(stderr).toBe("stopped by SIGINT: the forecaster as it is then is saved in run.\n");
+  expect(stderr).toMatch(
+    /^stopped by SIGINT after step \d+ of 2000000: the forecaster as it then was is saved in run\.\n$/,
+  );
   expect(code).toBe(130);
   expect(await throughtime(["series", "forecast", "run"], { cwd })).toMatchObject({ code: 0, stderr: "" });
 });
@@ -172,7 +227,10 @@ test("tables and folders that will not do are named in one sentence, and nothing
     [train("text"), /^text\.csv, line 3, column "V": "high" is not a number\.$/],
     [train("nan"), /^nan\.csv, line 3, column "V": "NaN" is no value; fill the gap first\.$/],
     [train("hole"), /^hole\.csv, line 3, column "V": the cell is empty; fill the gap first\.$/],
-    [train("gap"), /^gap\.csv, line 4: a gap of 2 missing dates between "2000-02" and "2000-05"/],
+    [
+      train("gap"),
+      /^gap\.csv, line 4: a gap of 2 missing dates between "2000-02" and "2000-05": .*, or ignore gaps \(--gaps ignore\) to take/,
+    ],
     [train("one"), /^one\.csv has 1 row of figures, but at least 2 are needed\.$/],
     [train("empty"), /^empty\.csv is empty: the first line must name the columns\.$/],
     [

@@ -111,7 +111,8 @@ describe("a calendar", () => {
   test("names gaps, repeats, disorder and what is no date", () => {
     refused(
       () => readCalendar(["1949-01", "1949-02", "1949-04", "1949-05", "1949-09"]),
-      'Row 3: a gap of 1 missing date between "1949-02" and "1949-04": the other dates step by 1 month;',
+      'Row 3: a gap of 1 missing date between "1949-02" and "1949-04": the other dates step by 1 month; ' +
+        'fill in or drop rows until the dates are even, or ignore gaps (gaps: "ignore") to take the rows as they come.',
     );
     refused(
       () => readCalendar(["1700", "1701", "1702", "1705"]),

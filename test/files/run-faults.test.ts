@@ -1,9 +1,9 @@
-import { mkdir, readdir } from "node:fs/promises";
+import { mkdir, readdir, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, expect, test, vi } from "vitest";
 import { UserError } from "../../src/errors.js";
 import { writeFileAtomic } from "../../src/files/atomic-node.js";
-import { loadRun, saveRun } from "../../src/files/run-folder-node.js";
+import { checkSavable, loadRun, saveRun } from "../../src/files/run-folder-node.js";
 import { disk } from "./faulty-disk.js";
 import { runOfStep, stepOf } from "./run-of-step.js";
 import { temporaryFolder } from "./temporary-folder.js";
@@ -116,6 +116,49 @@ test("a full disk at every single file operation: one sentence, the old run inta
     };
   });
   expect(told).toBeGreaterThan(15);
+});
+
+test.each([true, false])("a damaged run is replaced whole, or is as it was (crash: %s)", async (crash) => {
+  const base = await temporaryFolder();
+  const seen = new Set<string>();
+  await atEveryOperation(crash, async (failAt) => {
+    const dir = join(base, `run-${failAt}`);
+    await saveRun(dir, small(1));
+    await truncate(join(dir, "run.json"), 70);
+    return {
+      act: () => saveRun(dir, small(2), { replaceDamaged: true }),
+      check: async (error) => {
+        const names = (await readdir(dir)).sort();
+        const outcome = await loadRun(dir).then(stepOf, () => "as it was");
+        seen.add(String(outcome));
+        if (outcome !== 2) {
+          expect((await readdir(join(dir, "checkpoint-000001"))).sort()).toEqual(Object.keys(small(1).files).sort());
+          if (!crash) expect(names).toEqual(["checkpoint-000001", "run.json"]);
+          if (!crash) expect((error as Error).message).toMatch(/the disk is full\.$/);
+        }
+        for (const step of [3, 4]) await saveRun(dir, small(step), { replaceDamaged: true });
+        expect(stepOf(await loadRun(dir))).toBe(4);
+        expect(await readdir(dir)).toSatisfy(isClean);
+      },
+    };
+  });
+  expect([...seen].sort()).toEqual(["2", "as it was"]);
+});
+
+test("a trial that the disk refuses is told in one sentence and leaves nothing", async () => {
+  const base = await temporaryFolder();
+  const told: unknown[] = [];
+  const failed = await atEveryOperation(false, async () => ({
+    act: () => checkSavable(join(base, "runs", "run")),
+    check: async (error) => {
+      told.push(error && (error as Error).message.replace(/^.*: /, ""));
+      expect(await readdir(base)).toEqual([]);
+    },
+  }));
+  // Where it cannot be asked what a missing folder is, it is taken as missing.
+  expect(failed.slice(0, 2)).toEqual(["readFile", "stat"]);
+  expect(told).toEqual(failed.map((_, i) => (i === 1 ? undefined : "the disk is full.")));
+  expect(failed).toEqual(expect.arrayContaining(["open", "writeFile", "sync", "rm"]));
 });
 
 test("a full disk at every single file operation of a first save leaves no folder", async () => {

@@ -1,10 +1,11 @@
 import { copyFile, mkdir, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.js";
 import {
   checkSavable,
+  isDamagedRun,
   isRun,
   loadRun,
   type RunContents,
@@ -189,6 +190,9 @@ describe("a save refuses, and leaves everything as it was", () => {
     "a folder where the system makes none, at once: Node's recursive mkdir would turn round for ever",
     async () => {
       expect(await refusal(saveRun("/proc/throughtime/run", small(1)))).toContain("/proc/throughtime/run");
+      expect(await refusal(checkSavable("/proc/throughtime/run"))).toMatch(
+        /^no run can be saved in \/proc\/throughtime\/run: (\/proc takes no files|permission is denied)\.$/,
+      );
     },
   );
 
@@ -240,6 +244,69 @@ describe("a save refuses, and leaves everything as it was", () => {
     const message = await refusal(saveRun(dir, { config, files: {} }));
     expect(message).toBe(`the run ${dir} cannot be saved: ${culprit}, which JSON cannot hold.`);
     expect(await readdir(base)).toEqual([]);
+  });
+});
+
+describe("a run whose run.json is damaged", () => {
+  const replaceDamaged = true;
+
+  test("cut short at every byte, or all zeros, is replaced where that is asked for, and only there", async () => {
+    await saveRun(dir, small(1));
+    await saveRun(dir, small(2));
+    const manifest = join(dir, "run.json");
+    const whole = await readFile(manifest);
+    const left = [Buffer.alloc(whole.length)];
+    for (let length = whole.length - 2; length >= 0; length--) left.push(whole.subarray(0, length));
+    for (const [i, bytes] of left.entries()) {
+      await writeFile(manifest, bytes);
+      expect(await isDamagedRun(dir), `${bytes.length} bytes`).toBe(true);
+      if (i % 100 !== 0 && bytes.length > 0) continue;
+      const before = (await readdir(dir)).sort();
+      expect(await refusal(saveRun(dir, small(3)))).toContain(`${manifest} is not valid JSON`);
+      expect(await refusal(checkSavable(dir))).toContain(`${manifest} is not valid JSON`);
+      expect((await readdir(dir)).sort()).toEqual(before);
+      await checkSavable(dir, { replaceDamaged });
+      await saveRun(dir, small(i), { replaceDamaged });
+      expect(stepOf(await loadRun(dir))).toBe(i);
+      expect(await readdir(dir)).toHaveLength(2);
+      expect(await isDamagedRun(dir)).toBe(false);
+    }
+  });
+
+  test("keeps what a person put beside it", async () => {
+    await saveRun(dir, small(1));
+    await truncate(join(dir, "run.json"), 60);
+    await writeFile(join(dir, "notes.txt"), "mine");
+    await saveRun(dir, small(2), { replaceDamaged });
+    expect((await readdir(dir)).sort()).toEqual(["checkpoint-000002", "notes.txt", "run.json"]);
+  });
+
+  test("is not what another program, another version or a person wrote: nothing of that is replaced", async () => {
+    const folders: Record<string, Record<string, string>> = {
+      foreign: { "run.json": '{"name": "someone else\'s"}', "checkpoint-000001/model.bin": "theirs" },
+      broken: { "run.json": '{"name": "someone', "checkpoint-000001/model.bin": "theirs" },
+      newer: { "run.json": '{"format": "throughtime-run", "version": 7, "x"', "checkpoint-000001/w": "" },
+      unknown: { "run.json": '{"format": "throughtime-run", "version": 7}', "checkpoint-000001/w": "" },
+      alone: { "run.json": "" },
+      beside: { "run.json": "", "checkpoint-000001/w": "", "thesis.txt": "mine" },
+      plain: { "run.json": "", "checkpoint-000001": "a file" },
+      none: { "checkpoint-000001/model.bin": "theirs" },
+    };
+    for (const [name, files] of Object.entries(folders)) {
+      const folder = join(base, name);
+      for (const [file, text] of Object.entries(files)) {
+        await mkdir(dirname(join(folder, file)), { recursive: true });
+        await writeFile(join(folder, file), text);
+      }
+      expect(await isDamagedRun(folder), name).toBe(false);
+      await refusal(checkSavable(folder, { replaceDamaged }));
+      await refusal(saveRun(folder, small(1), { replaceDamaged }));
+      expect((await readdir(folder)).sort(), name).toEqual(
+        [...new Set(Object.keys(files).map((file) => file.split("/")[0]!))].sort(),
+      );
+      for (const [file, text] of Object.entries(files))
+        expect(await readFile(join(folder, file), "utf8"), name).toBe(text);
+    }
   });
 });
 
@@ -326,13 +393,14 @@ describe("a load names what is wrong", () => {
     ["a size below zero", (m) => Object.assign(m, { files: { x: { ...entry, bytes: -1 } } }), '"x"'],
     ["half a hash", (m) => Object.assign(m, { files: { x: { ...entry, sha256: "abc" } } }), '"x"'],
     ["a file that is null", (m) => Object.assign(m, { files: { x: null } }), '"x"'],
-  ])("a run.json with %s", async (_what, edit, culprit) => {
+  ])("a run.json with %s", async (what, edit, culprit) => {
     await saveRun(dir, small(1));
     await editManifest(edit);
     const message = await refusal(loadRun(dir));
     expect(message).toContain(join(dir, "run.json"));
     expect(message).toContain(culprit);
     expect(await isRun(dir)).toBe(false);
+    expect(await isDamagedRun(dir)).toBe(!/^another/.test(what));
   });
   const entry = { bytes: 1, sha256: "0".repeat(64) };
 

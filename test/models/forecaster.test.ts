@@ -53,6 +53,31 @@ describe("the network", () => {
     expect(meanDistance(values, naive(walk, 12))).toBeLessThan(1);
   });
 
+  test("is left out where the rows are too few for the horizon, or it has nothing to do, and why is said", async () => {
+    const untrained = async (values: Float64Array, options: object = {}): Promise<string | undefined> => {
+      const forecaster = await trainForecaster({ ...quick, hidden: 2, steps: 1, values, ...options });
+      const { length } = Object.keys(await forecaster.weights());
+      expect(length > 0).toBe(forecaster.untrained === undefined);
+      expect((await forecaster.forecast()).values).toHaveLength(forecaster.toJSON().network.horizon);
+      forecaster.dispose();
+      return forecaster.untrained;
+    };
+    const seasonal = (rows: number): Float64Array => made(rows, (t, normal) => month(t) + normal());
+    expect(await untrained(seasonal(120), { horizon: 200 })).toBe(
+      "120 rows are too few to train a network for a horizon of 200 (a horizon of at most 82 would fit, or 244 rows)",
+    );
+    expect(await untrained(seasonal(120), { horizon: 83 })).toContain(
+      "(a horizon of at most 82 would fit, or 121 rows)",
+    );
+    expect(await untrained(seasonal(120), { horizon: 82 })).toBeUndefined();
+    expect(await untrained(seasonal(121), { horizon: 83 })).toBeUndefined();
+    expect(await untrained(seasonal(9))).toBe(
+      "9 rows are too few to train a network for a horizon of 12 (it takes 27 rows)",
+    );
+    expect(await untrained(made(99, () => 5))).toMatch(/^what the smoothing forecasts is always right/);
+    expect(await untrained(seasonal(120), { trust: 0 })).toBe("the trust in a network is 0");
+  });
+
   test("learns the year of daily figures from their dates", async () => {
     const dates = days(912);
     const daily = made(912, (t, normal) => 20 + month(new Date(dates[t]!).getUTCMonth()) + normal());
@@ -86,7 +111,9 @@ describe("the network", () => {
     });
     const forecast = await forecaster.forecast({ covariates: sliceCovariates(covariates, 228, 240) });
     expect(meanDistance(forecast.values, sales.slice(228))).toBeLessThan(2);
-    expect(await problemOf(() => forecaster.forecast())).toContain('the covariates "action"');
+    expect(await problemOf(() => forecaster.forecast())).toBe(
+      'This forecaster learned with the covariates "action": give their values for the rows to come (forecast({ covariates })).',
+    );
     const other = covariatesOf([["price", action.slice(228)]]);
     expect(await problemOf(() => forecaster.forecast({ covariates: other }))).toContain('"action", not "price"');
     const short = sliceCovariates(covariates, 228, 236);

@@ -31,7 +31,7 @@ export interface CalendarOptions {
 
 const DAY = 86_400_000;
 const REMEDY =
-  'fill in or drop rows until the dates are even, or ignore gaps (gaps: "ignore", --gaps ignore) to take the rows as they come';
+  'fill in or drop rows until the dates are even, or ignore gaps (gaps: "ignore") to take the rows as they come';
 
 /**
  * Reads a column of dates and finds the step they keep: so many months, days, weekdays or seconds. One missing day a
