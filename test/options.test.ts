@@ -184,6 +184,34 @@ describe("an option that there is not", () => {
   });
 });
 
+it("takes layers in an array as it takes them one by one, and a schedule of one's own", async () => {
+  const own = { name: "own", rate: () => 0.5 };
+  const made = await createTrainer(sequential([dense(2), dense(1)]), { ...plain, batch: 2, schedule: own });
+  const { value } = await made.fit(arrayBatches(examples), { steps: 1 }).next();
+  expect(value).toMatchObject({ step: 1, learningRate: 0.5 });
+  made.dispose();
+});
+
+describe("weights that are not finite", () => {
+  const weights = (number: number) => ({
+    "head.bias": { shape: [1], data: [3] },
+    "head.weight": { shape: [1, 1], data: Float32Array.of(number) },
+  });
+
+  it.each([Number.NaN, Infinity, -Infinity])("are refused at once, with their name: %d", async (number) => {
+    const said = `the weights hold ${number} in "head.weight"`;
+    const error = await errorOf(trainer({ weights: weights(number) }));
+    expect([error.name, error.message]).toEqual(["UserError", said]);
+    const made = await trainer({ weights: weights(7) });
+    expect(refusalOf(() => made.load(weights(number)), said)).toBe(said);
+    const predictor = await made.predictor({ inputShape: [1, 1] });
+    expect(refusalOf(() => made.load(new Map(Object.entries(weights(number)))), said)).toBe(said);
+    // Nothing of what was refused was taken.
+    expect([...(await predictor.run([2]))]).toEqual([17]);
+    made.dispose();
+  });
+});
+
 describe("weights in a Map", () => {
   const weights = new Map([
     ["head.weight", { shape: [1, 1], data: [7] }],
