@@ -35,7 +35,7 @@ import { readSeries } from "../src/node.js";
 import { errorOf, refusalOf } from "./refusal.js";
 
 // biome-ignore lint/suspicious/noExplicitAny: what a person without types may write
-const any = (value: unknown): any => value;
+const any = (value?: unknown): any => value;
 const values = Float64Array.of(1, 2, 3, 4);
 const examples = { inputs: [1, 2], inputShape: [1], targets: [1, 2], targetShape: [1] };
 
@@ -123,6 +123,7 @@ const refusals: readonly (readonly [said: string, run: () => unknown])[] = [
   ['webgpu: there is no weights "int8"; there are float32, float16', () => webgpu({ weights: any("int8") })],
 ];
 
+const plain = { loss: mse(), optimizer: adam(), threads: 1 };
 const trainer = (options: object) =>
   createTrainer(
     sequential({ head: dense(1) }),
@@ -138,6 +139,26 @@ const later: readonly (readonly [said: string, run: () => Promise<unknown>])[] =
   ['clip: there is no option "maxNorm"; there are norm, value', () => trainer({ clip: { maxNorm: 5 } })],
   ["clip: wants an object, not null", () => trainer({ clip: null })],
   ["clip: wants an object, not 5", () => trainer({ clip: 5 })],
+  ["createTrainer: wants an object, not undefined", () => createTrainer(dense(1), any(undefined))],
+  ["createTrainer: wants a layer, not undefined", () => createTrainer(any(undefined), plain)],
+  ["createTrainer: wants a layer, not an object", () => createTrainer(any(lstm(4)), plain)],
+  ["createTrainer: wants a layer, not the function dense; call it", () => createTrainer(any(dense), plain)],
+  ["createTrainer: wants a loss, not the function mse; call it to make one", () => trainer({ loss: mse })],
+  ['createTrainer: wants a loss, not "mse"', () => trainer({ loss: "mse" })],
+  ["createTrainer: wants a loss, not undefined", () => trainer({ loss: undefined })],
+  ["createTrainer: wants an optimizer, not the function adam; call it", () => trainer({ optimizer: adam })],
+  ['createTrainer: wants an optimizer, not "adam"', () => trainer({ optimizer: "adam" })],
+  ["createTrainer: wants a schedule, not the function cosine; call it", () => trainer({ schedule: schedules.cosine })],
+  ['createTrainer: wants a schedule, not "cosine"', () => trainer({ schedule: "cosine" })],
+  ["fit: wants an object, not undefined", async () => (await trainer({})).fit(arrayBatches(examples), any()).next()],
+  ...[examples, readText("text, text", { validation: 0 }), 3, undefined].map(
+    (data) =>
+      [
+        `fit: wants batches, of arrayBatches or textBatches, not ${Object(data) === data ? "an object" : data}`,
+        async () => (await trainer({})).fit(any(data), { steps: 1 }).next(),
+      ] as const,
+  ),
+  ["bptt: wants an object, not 5", () => trainer({ bptt: 5 })],
   ['bptt: there is no option "steps"; there are window, recompute', () => trainer({ bptt: { steps: 5 } })],
   [
     'bptt: there is no option "window"; there are every, through, recompute',
