@@ -63,7 +63,7 @@ export interface TrainerOptions {
   readonly threads?: Threads;
   /**
    * Weights to start from, by name, in an object or a Map, and running statistics (batch norm) likewise; those not named start from
-   * the seed. A number that is not finite is refused at once; the first `fit` or predictor throws a UserError on a name or shape that
+   * the seed. NaN and Infinity are refused at once; the first `fit` or predictor throws a UserError on a name or shape that
    * the model has not.
    */
   readonly weights?: Weights;
@@ -127,7 +127,7 @@ export interface Trainer {
   statistics(): Promise<Record<string, NamedTensor>>;
   /**
    * Replaces weights, and statistics, by name.
-   * @throws UserError on a number that is not finite, and on a name or shape that the model has not; where it is not known yet, the
+   * @throws UserError on NaN and Infinity, and on a name or shape that the model has not; where it is not known yet, the
    * first `fit` or predictor does, until another `load`
    */
   load(weights: Weights): void;

@@ -104,8 +104,9 @@ export function createNetwork(model: Layer, seed: number | string, weights: Weig
     const found = { parameter: new Map(before.parameter), statistic: new Map(before.statistic) };
     for (const [name, tensor] of Object.entries(byName(weights))) {
       if (name.endsWith("num_batches_tracked")) continue;
+      // Minus infinity may be the logarithm of a share of 0.
       for (let i = 0; i < tensor.data.length; i++)
-        if (!Number.isFinite(tensor.data[i])) throw new UserError(`the weights hold ${tensor.data[i]} in "${name}"`);
+        if (!(tensor.data[i]! < Infinity)) throw new UserError(`the weights hold ${tensor.data[i]} in "${name}"`);
       const kind = statistics.has(name) || given.statistic.has(name) ? "statistic" : "parameter";
       found[kind].set(name, tensor as NamedTensor);
     }
