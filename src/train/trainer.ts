@@ -120,12 +120,12 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     fitted = sizes;
     if (another) {
       // What is best on one data set is nothing to another.
-      progress = { ...progress, metrics: [], bestLoss: null };
+      progress = { ...progress, index: 0, metrics: [], bestLoss: null, sinceBest: 0 };
       best = undefined;
     }
-    if (another || progress.index + accumulate > source.length) progress = { ...progress, index: 0 };
+    if (progress.index + accumulate > source.length) progress = { ...progress, index: 0 };
     // Who goes on after patience ran out waits anew.
-    if (another || progress.sinceBest >= patience) progress = { ...progress, sinceBest: 0 };
+    if (progress.sinceBest >= patience) progress = { ...progress, sinceBest: 0 };
     const startEpoch = (): void => source.start?.(createRng(`${seed}: epoch ${progress.epoch}`));
     startEpoch();
     const elements = sizeOf(source.inputShape.slice(0, -1)) * accumulate;
@@ -207,8 +207,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   const restorePending = (): void => {
     for (const [name, variable] of programs.states) {
       const tensor = pending.get(name);
-      if (!tensor) continue;
-      if (sameShape(tensor.shape, variable.shape)) session.write(variable, tensor.data);
+      if (tensor && sameShape(tensor.shape, variable.shape)) session.write(variable, tensor.data);
       pending.delete(name);
     }
   };

@@ -68,7 +68,7 @@ let said = false;
 
 function checkThreads(threads: WasmOptions["threads"] = "auto"): void {
   if (threads !== "auto" && (!Number.isInteger(threads) || threads < 1))
-    throw new UserError(`threads must be "auto" or a whole number of at least 1, not ${String(threads)}`);
+    throw new UserError(`threads must be "auto" or a whole number of at least 1, not ${threads}`);
 }
 
 function threadsFor(wanted: WasmOptions["threads"] = "auto"): number {
