@@ -6,6 +6,14 @@ export class UserError extends Error {
   override name = "UserError";
 }
 
+/** What was given in the place of something made, for a message. */
+export const described = (value: unknown): string =>
+  typeof value === "function"
+    ? `the function ${value.name}; call it to make one`
+    : Object(value) === value
+      ? "an object"
+      : JSON.stringify(value);
+
 /** @throws UserError where `name` is none of those `known`, apart by spaces */
 export function checkName(what: string, kind: string, name: unknown, known: string): void {
   const names = known.split(" ");

@@ -35,7 +35,7 @@ import { readSeries } from "../src/node.js";
 import { errorOf, refusalOf } from "./refusal.js";
 
 // biome-ignore lint/suspicious/noExplicitAny: what a person without types may write
-const any = (value: unknown): any => value;
+const any = (value?: unknown): any => value;
 const values = Float64Array.of(1, 2, 3, 4);
 const examples = { inputs: [1, 2], inputShape: [1], targets: [1, 2], targetShape: [1] };
 
@@ -56,6 +56,11 @@ const refusals: readonly (readonly [said: string, run: () => unknown])[] = [
     'recurrent: variationalDropout: there is no option "state"',
     () => recurrent(lstm(4), { variationalDropout: any({ state: 0.1 }) }),
   ],
+  ["recurrent: wants a cell, not 64", () => recurrent(any(64))],
+  ['recurrent: wants a cell, not "lstm"', () => recurrent(any("lstm"))],
+  ["recurrent: wants a cell, not undefined", () => recurrent(any(undefined))],
+  ["recurrent: wants a cell, not an object", () => recurrent(any(dense(4)))],
+  ["recurrent: wants a cell, not the function lstm; call it to make one", () => recurrent(any(lstm))],
   ["recurrent: wants an object, not 2", () => recurrent(lstm(4), any(2))],
   ['lstm: there is no option "peephole"; there are projection, peepholes', () => lstm(4, any({ peephole: true }))],
   ['gru: there is no reset "befor"; there are after, before', () => gru(4, { reset: any("befor") })],
@@ -118,6 +123,7 @@ const refusals: readonly (readonly [said: string, run: () => unknown])[] = [
   ['webgpu: there is no weights "int8"; there are float32, float16', () => webgpu({ weights: any("int8") })],
 ];
 
+const plain = { loss: mse(), optimizer: adam(), threads: 1 };
 const trainer = (options: object) =>
   createTrainer(
     sequential({ head: dense(1) }),
@@ -133,6 +139,26 @@ const later: readonly (readonly [said: string, run: () => Promise<unknown>])[] =
   ['clip: there is no option "maxNorm"; there are norm, value', () => trainer({ clip: { maxNorm: 5 } })],
   ["clip: wants an object, not null", () => trainer({ clip: null })],
   ["clip: wants an object, not 5", () => trainer({ clip: 5 })],
+  ["createTrainer: wants an object, not undefined", () => createTrainer(dense(1), any(undefined))],
+  ["createTrainer: wants a layer, not undefined", () => createTrainer(any(undefined), plain)],
+  ["createTrainer: wants a layer, not an object", () => createTrainer(any(lstm(4)), plain)],
+  ["createTrainer: wants a layer, not the function dense; call it", () => createTrainer(any(dense), plain)],
+  ["createTrainer: wants a loss, not the function mse; call it to make one", () => trainer({ loss: mse })],
+  ['createTrainer: wants a loss, not "mse"', () => trainer({ loss: "mse" })],
+  ["createTrainer: wants a loss, not undefined", () => trainer({ loss: undefined })],
+  ["createTrainer: wants an optimizer, not the function adam; call it", () => trainer({ optimizer: adam })],
+  ['createTrainer: wants an optimizer, not "adam"', () => trainer({ optimizer: "adam" })],
+  ["createTrainer: wants a schedule, not the function cosine; call it", () => trainer({ schedule: schedules.cosine })],
+  ['createTrainer: wants a schedule, not "cosine"', () => trainer({ schedule: "cosine" })],
+  ["fit: wants an object, not undefined", async () => (await trainer({})).fit(arrayBatches(examples), any()).next()],
+  ...[examples, readText("text, text", { validation: 0 }), 3, undefined].map(
+    (data) =>
+      [
+        `fit: wants batches, of arrayBatches or textBatches, not ${Object(data) === data ? "an object" : data}`,
+        async () => (await trainer({})).fit(any(data), { steps: 1 }).next(),
+      ] as const,
+  ),
+  ["bptt: wants an object, not 5", () => trainer({ bptt: 5 })],
   ['bptt: there is no option "steps"; there are window, recompute', () => trainer({ bptt: { steps: 5 } })],
   [
     'bptt: there is no option "window"; there are every, through, recompute',
@@ -176,6 +202,37 @@ describe("an option that there is not", () => {
     const error = await errorOf(run());
     expect(error.name).toBe("UserError");
     expect(error.message).toContain(said);
+  });
+});
+
+it("takes layers in an array as it takes them one by one, and a schedule of one's own", async () => {
+  const own = { name: "own", rate: () => 0.5 };
+  const made = await createTrainer(sequential([dense(2), dense(1)]), { ...plain, batch: 2, schedule: own });
+  const { value } = await made.fit(arrayBatches(examples), { steps: 1 }).next();
+  expect(value).toMatchObject({ step: 1, learningRate: 0.5 });
+  made.dispose();
+});
+
+describe("weights that are NaN or Infinity", () => {
+  const weights = (number: number) => ({
+    "head.bias": { shape: [1], data: [3] },
+    "head.weight": { shape: [1, 1], data: Float32Array.of(number) },
+  });
+
+  it.each([Number.NaN, Infinity])("are refused at once, with their name: %d", async (number) => {
+    const said = `the weights hold ${number} in "head.weight"`;
+    const error = await errorOf(trainer({ weights: weights(number) }));
+    expect([error.name, error.message]).toEqual(["UserError", said]);
+    const made = await trainer({ weights: weights(7) });
+    expect(refusalOf(() => made.load(weights(number)), said)).toBe(said);
+    const predictor = await made.predictor({ inputShape: [1, 1] });
+    expect(refusalOf(() => made.load(new Map(Object.entries(weights(number)))), said)).toBe(said);
+    // Nothing of what was refused was taken.
+    expect([...(await predictor.run([2]))]).toEqual([17]);
+    // The logarithm of a share of 0.
+    made.load(weights(-Infinity));
+    expect([...(await predictor.run([2]))]).toEqual([-Infinity]);
+    made.dispose();
   });
 });
 

@@ -5,7 +5,7 @@
  * T time, N batch, D input features, H output features of the cell.
  */
 import type { Cell } from "../cells/cell.js";
-import { checkCount, checkName, checkOptions, checkRate, UserError } from "../errors.js";
+import { checkCount, checkName, checkOptions, checkRate, described, UserError } from "../errors.js";
 import {
   concat,
   dropoutMask,
@@ -61,6 +61,7 @@ export function recurrent(cell: Cell, options: RecurrentOptions = {}): Layer {
     initialState = "zero",
     output = "sequence",
   } = options;
+  if (!cell?.step) throw new UserError(`recurrent: wants a cell, not ${described(cell)}`);
   checkOptions(
     "recurrent",
     options,

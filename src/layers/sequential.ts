@@ -1,5 +1,5 @@
 /** Layers one after the other, and around one another. */
-import { UserError } from "../errors.js";
+import { described, UserError } from "../errors.js";
 import { scoped } from "../graph/language.js";
 import { sameShape, showShape } from "../graph/shape.js";
 import { checkRows } from "./check.js";
@@ -49,13 +49,6 @@ const isLayer = (value: unknown): value is Layer =>
   value !== null &&
   typeof (value as Layer).kind === "string" &&
   typeof (value as Layer).apply === "function";
-
-const described = (value: unknown): string =>
-  value === null || value === undefined
-    ? `${value}`
-    : typeof value === "function"
-      ? `the function ${value.name || "without a name"}; call it to make one`
-      : `a value of type ${typeof value}`;
 
 /** "dense: why" of layer 2 as "layer 2 (dense): why". */
 function placed(place: string, { kind }: Layer, message: string): string {

@@ -1,4 +1,4 @@
-import { UserError } from "../errors.js";
+import { why } from "./why.js";
 
 const busy = new WeakSet<object>();
 
@@ -7,7 +7,7 @@ const busy = new WeakSet<object>();
  * @throws UserError where others are
  */
 export async function* alone<S>(owner: object, what: string, steps: AsyncIterable<S>): AsyncGenerator<S, void, void> {
-  if (busy.has(owner)) throw new UserError(`${what} is under way: await its end, or leave its loop`);
+  if (busy.has(owner)) throw (await why()).underWay(what);
   busy.add(owner);
   try {
     yield* steps;

@@ -43,7 +43,10 @@ export interface TrainerOptions {
   readonly schedule?: Schedule;
   /** Bounds for the gradient, { norm: 5 }. Default: none. */
   readonly clip?: Clip;
-  /** For streams; sequences of a fixed length are always taken whole (full BPTT). Default { window: 50 }. */
+  /**
+   * For streams. Sequences of T steps that data gives by themselves (`arrayBatches`) are taken whole, by full BPTT: `fit` refuses a
+   * window of fewer steps for them. Default { window: 50 }, which cuts streams alone.
+   */
   readonly bptt?: Bptt;
   /** N: sequences side by side. Default 32. */
   readonly batch?: number;
@@ -60,7 +63,8 @@ export interface TrainerOptions {
   readonly threads?: Threads;
   /**
    * Weights to start from, by name, in an object or a Map, and running statistics (batch norm) likewise; those not named start from
-   * the seed. The first `fit` or predictor throws a UserError on a name or shape that the model has not.
+   * the seed. NaN and Infinity are refused at once; the first `fit` or predictor throws a UserError on a name or shape that
+   * the model has not.
    */
   readonly weights?: Weights;
 }
@@ -99,11 +103,12 @@ export interface Trainer {
   /** How far it has come. */
   readonly progress: Progress;
   /**
-   * Trains; gives a report for every update, or every `reportEvery` of them. Leaving the loop stops after the current step, and a
-   * later call goes on from there: in the middle of the epoch where the data have the same sizes as before (also when they are
+   * Trains; gives a report for every update, or every `reportEvery` of them. Leaving the loop (by hand: `return()`) stops after the
+   * current step, and a later call goes on from there: in the middle of the epoch where the data have the same sizes as before (also when they are
    * made anew), else with an epoch of its own and without the validations so far. Other data of the same sizes are taken for the
    * same: for them make a new trainer, with `weights: await trainer.parameters()`.
-   * @throws UserError on options out of range, and on data that do not fit the model or the loss
+   * @throws UserError on options out of range, on data that do not fit the model, the loss or `bptt`, and while another `fit` has not
+   * come to its end
    */
   fit(data: TrainingData, options: FitOptions): AsyncGenerator<Report, void, void>;
   /**
@@ -122,8 +127,8 @@ export interface Trainer {
   statistics(): Promise<Record<string, NamedTensor>>;
   /**
    * Replaces weights, and statistics, by name.
-   * @throws UserError on a name or shape that the model has not; where it is not known yet, the first `fit` or predictor does, until
-   * another `load`
+   * @throws UserError on NaN and Infinity, and on a name or shape that the model has not; where it is not known yet, the
+   * first `fit` or predictor does, until another `load`
    */
   load(weights: Weights): void;
   /** All that a trainer of the same model and options needs to go on bit for bit: weights, optimiser, carried states, progress. */

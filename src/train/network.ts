@@ -104,6 +104,9 @@ export function createNetwork(model: Layer, seed: number | string, weights: Weig
     const found = { parameter: new Map(before.parameter), statistic: new Map(before.statistic) };
     for (const [name, tensor] of Object.entries(byName(weights))) {
       if (name.endsWith("num_batches_tracked")) continue;
+      // Minus infinity may be the logarithm of a share of 0.
+      for (let i = 0; i < tensor.data.length; i++)
+        if (!(tensor.data[i]! < Infinity)) throw new UserError(`the weights hold ${tensor.data[i]} in "${name}"`);
       const kind = statistics.has(name) || given.statistic.has(name) ? "statistic" : "parameter";
       found[kind].set(name, tensor as NamedTensor);
     }
@@ -146,6 +149,7 @@ export function createNetwork(model: Layer, seed: number | string, weights: Weig
       hold({ parameter: new Map(Object.entries(parameters)), statistic: new Map(Object.entries(statistics)) }, all),
     trace(input, options) {
       const { training, seed, partSeed = seed, mask, firstKey = 0, probe, state = (_, start) => start } = options;
+      const asked = new Set<string>();
       const finals = new Map<string, Tensor>();
       const updates: { variable: Variable; tensor: Tensor }[] = [];
       let keys = firstKey;
@@ -156,7 +160,10 @@ export function createNetwork(model: Layer, seed: number | string, weights: Weig
           const variable = request("parameter", prefix + name, shape, initializer);
           return kept(tensors, prefix + name, () => current(variable));
         },
-        state: (name, shape, start) => state(prefix + name, start ? zeros(shape).add(start) : zeros(shape)),
+        state(name, shape, start) {
+          asked.add(prefix + name);
+          return state(prefix + name, start ? zeros(shape).add(start) : zeros(shape));
+        },
         carry: (name, final) => {
           finals.set(prefix + name, final);
         },
@@ -170,6 +177,9 @@ export function createNetwork(model: Layer, seed: number | string, weights: Weig
         within: (name) => contextAt(`${prefix}${name}.`),
       });
       const output = model.apply(input, contextAt(""));
+      for (const name of finals.keys())
+        if (!asked.has(name))
+          throw new UserError(`the model carries "${name}" on, which is none of its states (${[...asked]})`);
       traced = true;
       hold(given, whole);
       return { output, finals, updates };

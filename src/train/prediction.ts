@@ -1,5 +1,4 @@
 /** The program of a prediction. */
-import { UserError } from "../errors.js";
 import { current, type Tensor } from "../graph/language.js";
 import { batchVariable, type Variable } from "../graph/variable.js";
 import type { ProgramOptions } from "../program/lower.js";
@@ -32,11 +31,6 @@ export function predictionStep(network: Network, variables: TrainerVariables, sh
     mask: mask && current(mask),
     state: carriedIn(states, reset, shapes.carries),
   });
-  const stray = shapes.carries && [...trace.finals.keys()].find((name) => !states.has(name));
-  if (stray)
-    throw new UserError(
-      `the model carries "${stray}" on, but asks for ${[...states.keys()].join(", ") || "no state"}: a layer's carry and state go by one name`,
-    );
   const output = batchVariable("output", trace.output.shape);
   const commit = shapes.carries ? carriedOn(states, trace.finals) : [];
   return {

@@ -52,6 +52,7 @@ export interface ForwardOptions {
   readonly variables: TrainerVariables;
   readonly shapes: Shapes;
   readonly training: boolean;
+  /** Of a stream. */
   readonly window?: Window | undefined;
   /** Carried states by name; programs that are given the same map share them. */
   readonly states: Map<string, Variable>;
@@ -80,7 +81,7 @@ export function forward({ network, loss, variables, shapes, training, window, st
   const carriedState = carriedIn(states, reset, carries);
 
   const steps = inputShape[0]!;
-  const pieces = carries && window ? cuts(steps, window) : [{ start: 0, size: steps, counts: true, carries: true }];
+  const pieces = window ? cuts(steps, window) : [{ start: 0, size: steps, counts: true, carries: true }];
   let from: ReadonlyMap<string, Tensor> | undefined;
   let target: Variable | undefined;
   let prediction: Shape = [];
@@ -88,7 +89,6 @@ export function forward({ network, loss, variables, shapes, training, window, st
   const means: PartOfMean[] = [];
   let finals: ReadonlyMap<string, Tensor> = new Map();
   let updates: Trace["updates"] = [];
-  const cutsGradient = carries && window !== undefined && window.through < window.every;
   for (const piece of pieces) {
     const before = from;
     const whole = pieces.length === 1;
@@ -100,7 +100,9 @@ export function forward({ network, loss, variables, shapes, training, window, st
       mask: mask && part(current(mask)),
       firstKey: piece.start << 16,
       // Steps before those that the gradient goes back to only carry the state.
-      state: before ? (name) => (cutsGradient ? stopGradient(before.get(name)!) : before.get(name)!) : carriedState,
+      state: before
+        ? (name) => (window!.through < window!.every ? stopGradient(before.get(name)!) : before.get(name)!)
+        : carriedState,
     });
     from = trace.finals;
     if (piece.carries) finals = trace.finals;

@@ -4,7 +4,7 @@
  */
 import { backendNamed } from "../backend/choose.js";
 import { turn } from "../backend/turn.js";
-import { checkAboveZero, checkCount, checkOptions, UserError } from "../errors.js";
+import { checkAboveZero, checkCount, checkOptions } from "../errors.js";
 import { randomKey } from "../graph/random.js";
 import { sameShape, sizeOf } from "../graph/shape.js";
 import { initialOf, type Variable } from "../graph/variable.js";
@@ -15,19 +15,19 @@ import { createBatchPrograms } from "./batch-programs.js";
 import { readNumber, writeNumber } from "./batches.js";
 import type { FitOptions, Trainer, TrainerOptions } from "./contract.js";
 import type { BatchSource, TrainingData } from "./data.js";
-import { byName, createNetwork, type Weights } from "./network.js";
+import { byName, createNetwork } from "./network.js";
 import type { NamedTensor } from "./predictor.js";
 import type { Window } from "./programs.js";
 import { checkCheckpoint, type Progress, type Report } from "./progress.js";
 import type { CarryOut, Several } from "./several.js";
 import { createTrainerVariables } from "./update.js";
+import { why } from "./why.js";
 
 export type { Bptt, FitOptions, Trainer, TrainerOptions } from "./contract.js";
 export type { NamedTensor } from "./predictor.js";
 export type { Checkpoint, Progress, Report } from "./progress.js";
 
 const onDemand = {
-  diagnose: () => import("./diagnose.js"),
   evaluation: () => import("./evaluation.js"),
   predictor: () => import("./predictor.js"),
   several: () => import("./several.js"),
@@ -35,19 +35,23 @@ const onDemand = {
 
 /**
  * Readies training of `model`. Nothing is compiled before the shapes of the data are known, at the first `fit`.
- * @throws UserError on options out of range
+ * @throws UserError on options that there are not, or out of range
  */
 export async function createTrainer(model: Layer, options: TrainerOptions): Promise<Trainer> {
-  const { loss, optimizer, schedule, clip = {}, bptt = {}, batch = 32, accumulate = 1, seed = 1 } = options;
-  const { recompute = false } = bptt;
   checkOptions(
     "createTrainer",
     options,
     "loss optimizer schedule clip bptt batch accumulate seed backend threads weights",
   );
+  const { loss, optimizer, schedule, clip = {}, bptt = {}, batch = 32, accumulate = 1, seed = 1 } = options;
+  const { backend: given, threads, weights } = options;
+  const { recompute = false } = bptt;
+  if (!model?.kind || !loss?.target || !optimizer?.update || (schedule && !schedule.rate))
+    throw (await why()).notMade(model, options);
   checkOptions("clip", clip, "norm value");
-  checkOptions("bptt", bptt, `${"every" in bptt ? "every through" : "window"} recompute`);
-  const window: Window = "every" in bptt ? bptt : { every: bptt.window ?? 50, through: bptt.window ?? 50 };
+  const { every: k1, window: size = k1 } = bptt as Partial<Window & { readonly window: number }>;
+  checkOptions("bptt", bptt, `${k1 === undefined ? "window" : "every through"} recompute`);
+  const window = k1 === undefined ? { every: size ?? 50, through: size ?? 50 } : (bptt as Window);
   for (const [name, value] of Object.entries({
     batch,
     accumulate,
@@ -58,11 +62,10 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     checkCount(name, value);
   for (const [name, value] of Object.entries(clip)) checkAboveZero(`clip.${name}`, value);
 
-  if (typeof options.backend === "object" && options.threads !== undefined)
-    throw new UserError("threads are an option of the backend that you made: wasm({ threads })");
-  const backend =
-    typeof options.backend === "object" ? options.backend : backendNamed(options.backend, { threads: options.threads });
-  const network = createNetwork(model, seed, options.weights);
+  const own = typeof given === "object";
+  if (own && threads !== undefined) throw (await why()).threadsOfBackend();
+  const backend = own ? given : backendNamed(given, { threads });
+  const network = createNetwork(model, seed, weights);
   const session = await backend.createSession();
   const variables = createTrainerVariables(optimizer);
   let pending = new Map<string, NamedTensor>();
@@ -92,26 +95,11 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
   const forTraining = { batch, window: Math.max(every, through), stride: every };
   const forValidation = { ...forTraining, window: every, all: true };
 
-  /** What the update that makes step `step` is to know. */
-  const writeScalars = (step: number) => {
-    const learningRate = schedule
-      ? schedule.rate(step - 1, optimizer.learningRate, progress.metrics)
-      : optimizer.learningRate;
-    if (!(learningRate >= 0 && learningRate < Infinity))
-      throw new UserError(
-        `${(schedule ?? optimizer).name}: the learning rate of step ${step} must be a finite number of at least 0, not ${learningRate}`,
-      );
-    writeNumber(session, variables.learningRate, learningRate);
-    const seedOfStep = randomKey(seed, step) | 0;
-    writeNumber(session, variables.seed, seedOfStep);
-    for (const [name, value] of Object.entries(optimizer.scalars(step)))
-      writeNumber(session, variables.scalars.get(name)!, value);
-    return { learningRate, seed: seedOfStep };
-  };
-
   let several: Promise<Several> | undefined;
 
   async function* train(data: TrainingData, fitOptions: FitOptions): AsyncGenerator<Report, void, void> {
+    checkOptions("fit", fitOptions, "steps epochs validateEvery patience restoreBest reportEvery");
+    if (!data?.train?.call) throw (await why()).noData(data);
     const {
       steps = Infinity,
       epochs = Infinity,
@@ -120,28 +108,24 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       restoreBest = patience < Infinity,
       reportEvery = 1,
     } = fitOptions;
-    checkOptions("fit", fitOptions, "steps epochs validateEvery patience restoreBest reportEvery");
-    for (const [name, value] of Object.entries({ steps, epochs, patience }))
-      if (value !== Infinity) checkCount(name, value, 0);
-    for (const [name, value] of Object.entries({ reportEvery, validateEvery }))
-      if (value !== undefined) checkCount(name, value);
-    if (steps === Infinity && epochs === Infinity)
-      throw new UserError("fit wants to know when to stop: give `steps` or `epochs`");
+    for (const [name, value = Infinity] of Object.entries({ steps, epochs, patience, reportEvery, validateEvery }))
+      if (value !== Infinity) checkCount(name, value, +name.endsWith("Every"));
+    if (steps === Infinity && epochs === Infinity) throw (await why()).endless();
     const source = data.train(forTraining);
     const validation = data.validation?.(forValidation);
-    if (source.length < accumulate)
-      throw new UserError(`an update takes ${accumulate} batches, but the data gives only ${source.length}`);
+    if (source.length < accumulate) throw (await why()).tooFew(accumulate, source.length);
+    if (size && !source.carries) (await why()).checkWhole(source, window);
     const sizes = JSON.stringify([source.inputShape, source.targetShape, source.length, validation?.length]);
     const another = fitted !== undefined && fitted !== sizes;
     fitted = sizes;
     if (another) {
       // What is best on one data set is nothing to another.
-      progress = { ...progress, metrics: [], bestLoss: null };
+      progress = { ...progress, index: 0, metrics: [], bestLoss: null, sinceBest: 0 };
       best = undefined;
     }
-    if (another || progress.index + accumulate > source.length) progress = { ...progress, index: 0 };
+    if (progress.index + accumulate > source.length) progress = { ...progress, index: 0 };
     // Who goes on after patience ran out waits anew.
-    if (another || progress.sinceBest >= patience) progress = { ...progress, sinceBest: 0 };
+    if (progress.sinceBest >= patience) progress = { ...progress, sinceBest: 0 };
     const startEpoch = (): void => source.start?.(createRng(`${seed}: epoch ${progress.epoch}`));
     startEpoch();
     const elements = sizeOf(source.inputShape.slice(0, -1)) * accumulate;
@@ -149,16 +133,24 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     let learningRate = 0;
     /** Carries out micro-batch `part` of the next update; gives its loss. */
     const carryOut: CarryOut = async (part, ahead) => {
-      const scalars = writeScalars(progress.step + 1);
-      ({ learningRate } = scalars);
+      const step = progress.step + 1;
+      learningRate = optimizer.learningRate;
+      if (schedule) learningRate = schedule.rate(progress.step, learningRate, progress.metrics);
+      if (!(learningRate >= 0 && learningRate < Infinity))
+        throw (await why()).noRate((schedule ?? optimizer).name, step, learningRate);
+      const seedOfStep = randomKey(seed, step) | 0;
+      writeNumber(session, variables.learningRate, learningRate);
+      writeNumber(session, variables.seed, seedOfStep);
+      for (const [name, value] of Object.entries(optimizer.scalars(step)))
+        writeNumber(session, variables.scalars.get(name)!, value);
       const program = await programs.training(source, part, ahead);
       restorePending();
       revision++;
-      const outcome = await (ahead ?? program).run(source, progress.index + part, scalars.seed, program);
+      const outcome = await (ahead ?? program).run(source, progress.index + part, seedOfStep, program);
       // Who asked meanwhile has perhaps seen the old weights.
       revision++;
       if ("loss" in outcome) return outcome.loss;
-      throw await (await onDemand.diagnose()).nonFinite(session, outcome, progress.step + 1, learningRate);
+      throw await (await why()).nonFinite(session, outcome, step, learningRate);
     };
     const move = (updates: number): void => {
       progress = { ...progress, step: progress.step + updates, index: progress.index + updates * accumulate };
@@ -202,29 +194,27 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       const validationLoss = await evaluateOn(validation);
       const after = (await onDemand.evaluation()).validated(progress, validationLoss);
       const better = after.sinceBest === 0;
-      if (better && restoreBest)
-        best = { ...(await readAll(network.parameters)), ...(await readAll(network.statistics)) };
+      if (better && restoreBest) best = await readAll([...network.parameters, ...network.statistics]);
       else if (better && regular) best = undefined;
       // A validation only because the run ends leaves no trace: going on later is as if it had never stopped.
       if (regular) progress = after;
       yield { ...report, validationLoss };
       if (progress.sinceBest >= Math.max(1, patience)) break;
     }
-    if (restoreBest && best) load(best);
+    if (restoreBest && best) putBack(best);
   }
 
   const restorePending = (): void => {
     for (const [name, variable] of programs.states) {
       const tensor = pending.get(name);
-      if (!tensor) continue;
-      if (sameShape(tensor.shape, variable.shape)) session.write(variable, tensor.data);
+      if (tensor && sameShape(tensor.shape, variable.shape)) session.write(variable, tensor.data);
       pending.delete(name);
     }
   };
 
   /** `over`: what is yet to take its place. */
   const readAll = async (
-    all: ReadonlyMap<string, Variable>,
+    all: Iterable<readonly [string, Variable]>,
     over: Iterable<readonly [string, NamedTensor]> = [],
   ): Promise<Record<string, NamedTensor>> => {
     const later = [...over];
@@ -253,10 +243,8 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     for (const [name, tensor] of Object.entries(tensors)) if (!known.has(name)) otherwise?.(name, tensor);
   };
 
-  const load = (weights: Weights): void => {
-    network.give(weights);
+  const putBack = (tensors: Readonly<Record<string, NamedTensor>>): void => {
     revision++;
-    const tensors = byName(weights) as Record<string, NamedTensor>;
     writeAll(tensors, network.parameters);
     writeAll(tensors, network.statistics);
   };
@@ -279,7 +267,10 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
     },
     parameters,
     statistics,
-    load,
+    load(weights) {
+      network.give(weights);
+      putBack(byName(weights) as Record<string, NamedTensor>);
+    },
     async checkpoint() {
       return {
         parameters: await parameters(),

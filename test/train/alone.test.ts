@@ -54,7 +54,7 @@ describe("two fits of one trainer", () => {
     const [trainer, other] = await Promise.all([numbers(), numbers()]);
     const [made, error] = await Promise.all([fitted(trainer, 10), errorOf(fitted(trainer, 10))]);
     expect(error.name).toBe("UserError");
-    expect(error.message).toBe("fit is under way: await its end, or leave its loop");
+    expect(error.message).toBe("fit is under way: await its end, leave its loop, or call its return()");
     expect(made).toEqual(await fitted(other, 10));
     expect(await trainer.parameters()).toEqual(await other.parameters());
   });
@@ -79,6 +79,19 @@ describe("two fits of one trainer", () => {
     await errorOf(trainer.fit(data, {}).next());
     expect(await fitted(trainer, 5)).toEqual([4, 5]);
   });
+});
+
+it("a fit of which one report was taken by hand goes on until its return()", async () => {
+  const [trainer, other] = await Promise.all([numbers(), numbers()]);
+  const byHand = trainer.fit(data, { steps: 9 });
+  await byHand.next();
+  expect((await errorOf(trainer.fit(data, { steps: 2 }).next())).message).toContain("or call its return()");
+  // The second changed nothing: the first goes on.
+  expect((await byHand.next()).value).toMatchObject({ step: 2 });
+  await byHand.return();
+  expect(await fitted(trainer, 4)).toEqual([3, 4]);
+  await fitted(other, 4);
+  expect(await trainer.parameters()).toEqual(await other.parameters());
 });
 
 describe("two texts of one predictor", () => {

@@ -36,8 +36,10 @@ const counting = (backend: Backend, seen: { compiled: number }): Backend => ({
 /** A model whose logits after class i are `table[i]`. */
 async function modelOf(table: readonly (readonly number[])[], backend: Backend) {
   const size = table.length;
-  const weights = { "logits.weight": { shape: [size, size], data: table.flat() } };
-  const trainer = await createTrainer(sequential({ logits: embedding(size, size) }), { ...at, backend, weights });
+  const parameters = { "logits.weight": { shape: [size, size], data: table.flat() } };
+  const trainer = await createTrainer(sequential({ logits: embedding(size, size) }), { ...at, backend });
+  // As a checkpoint: `weights` that are NaN or Infinity are refused.
+  trainer.restore({ ...(await trainer.checkpoint()), parameters });
   const predictor = await trainer.predictor({ ...oneByOne, carry: false });
   return { draw: predictor.drawing!.draw, dispose: () => trainer.dispose() };
 }

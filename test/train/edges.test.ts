@@ -176,6 +176,7 @@ describe("an input that is no index of the model's", () => {
         inputType: "index",
         targetShape: [steps, rows, 2],
         masked,
+        carries: true,
         fill(_, inputs, targets, mask) {
           for (let i = 0; i < inputs.length; i++) inputs[i] = i === 4 * rows + 1 ? wrong : i % 3;
           targets.fill(0.5);

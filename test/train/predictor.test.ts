@@ -227,6 +227,6 @@ it("a layer that carries a state on under another name is refused", async () => 
     backend: reference(),
   });
   await expect(trainer.predictor({ inputShape: [1, 1, 1] })).rejects.toThrow(
-    'the model carries "average.hh" on, but asks for average.h: a layer\'s carry and state go by one name',
+    'the model carries "average.hh" on, which is none of its states (average.h)',
   );
 });

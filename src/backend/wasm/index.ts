@@ -55,7 +55,7 @@ export function wasm(options: WasmOptions = {}): WasmBackend {
       const relaxed = options.relaxedSimd !== "off" && hasRelaxedSimd();
       const { profile, compile, shareFrom, revectorized = revectorizes() } = options;
       const threads = threadsFor(options.threads);
-      const remote = isPage() && noSharedMemory() !== undefined;
+      const remote = isPage() && !!noSharedMemory();
       return createWasmSession(backend, { relaxed, remote, revectorized, threads, shareFrom, profile, compile });
     },
   };
@@ -68,13 +68,13 @@ let said = false;
 
 function checkThreads(threads: WasmOptions["threads"] = "auto"): void {
   if (threads !== "auto" && (!Number.isInteger(threads) || threads < 1))
-    throw new UserError(`threads must be "auto" or a whole number of at least 1, not ${String(threads)}`);
+    throw new UserError(`threads must be "auto" or a whole number of at least 1, not ${threads}`);
 }
 
 function threadsFor(wanted: WasmOptions["threads"] = "auto"): number {
   const threads = wanted === "auto" ? Math.min(processors(), MOST_THREADS) : wanted;
-  const missing = threads > 1 ? noSharedMemory() : undefined;
-  if (missing === undefined) return threads;
+  const missing = threads > 1 && noSharedMemory();
+  if (!missing) return threads;
   if (!said) console.warn(`throughtime: one thread instead of ${threads}: ${missing}`);
   said = true;
   return 1;

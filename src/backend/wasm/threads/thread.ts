@@ -101,7 +101,7 @@ export function mayBlock(): boolean {
 }
 
 /** Whether there should be shared memory: for several threads, and for one that is not a page's own. */
-export const wantsShared = (threads: number): boolean => noSharedMemory() === undefined && (threads > 1 || !mayBlock());
+export const wantsShared = (threads: number): boolean => !noSharedMemory() && (threads > 1 || !mayBlock());
 
 /** Why nothing more comes from a session. */
 export const disposed = (): UserError => new UserError("this session is disposed: create a new one");
