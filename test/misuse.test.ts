@@ -71,11 +71,11 @@ describe("a layer of one's own that carries its state on under another name", ()
     async (bptt) => {
       const trainer = await make(bptt);
       for (const refused of [
-        trainer.fit(stream, { steps: 1 }).next(),
-        trainer.evaluate(stream),
-        trainer.predictor({ inputShape: [1, 1, 1] }),
+        () => trainer.fit(stream, { steps: 1 }).next(),
+        () => trainer.evaluate(stream),
+        () => trainer.predictor({ inputShape: [1, 1, 1] }),
       ]) {
-        const error = await errorOf(refused);
+        const error = await errorOf(refused());
         expect([error.name, error.message]).toEqual(["UserError", said]);
       }
       trainer.dispose();

@@ -108,8 +108,10 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       restoreBest = patience < Infinity,
       reportEvery = 1,
     } = fitOptions;
-    for (const [name, value = Infinity] of Object.entries({ steps, epochs, patience, reportEvery, validateEvery }))
-      if (value !== Infinity) checkCount(name, value, +name.endsWith("Every"));
+    // None of the first three is allowed, every 0 steps is nothing.
+    const from0 = { steps, epochs, patience };
+    for (const [name, value = Infinity] of Object.entries({ ...from0, reportEvery, validateEvery }))
+      if (value !== Infinity) checkCount(name, value, name in from0 ? 0 : 1);
     if (steps === Infinity && epochs === Infinity) throw (await why()).endless();
     const source = data.train(forTraining);
     const validation = data.validation?.(forValidation);
