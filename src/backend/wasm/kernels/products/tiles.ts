@@ -5,8 +5,8 @@ import { reordersCode } from "../../features.js";
 import { LANES, moving, type Pointer, VECTOR, type Vector } from "../emission.js";
 import { CHUNK, chunkBytes, type Layout, panelBytes, spreadRow } from "./chunks.js";
 
-/** Depths of a turn of the innermost loop: two chunks. */
-const TURN = 2 * CHUNK;
+/** Depths of a turn of the innermost loop, in chunks: one, or two where there are so many turns that it is worth the code. */
+const chunksOfTurn = (depth: number): number => (depth < 256 ? 1 : 2);
 
 /** A tile of out: `rows` rows by `columns` columns, held in rows × ⌈columns/4⌉ accumulators. */
 export interface Tile {
@@ -42,7 +42,7 @@ function emitTile(f: FunctionBuilder, tile: Tile, place: Place): void {
     for (let r = 0; r < rows; r++) for (let v = 0; v < vectors; v++) body(r, v);
   };
   const sums = Array.from({ length: rows }, () => Array.from({ length: vectors }, () => f.local("v128")));
-  const clear = (): void => each((r, v) => f.set(sums[r]![v]!, f.constant(0)));
+  const clear = (): void => each((r, v) => f.set(sums[r]![v]!, v128.const([0, 0, 0, 0])));
   const fetch = (): void => each((r, v) => f.set(sums[r]![v]!, v128.load(place.out, r * tile.outRow + v * VECTOR)));
   if (typeof place.accumulate !== "boolean") f.if(place.accumulate, fetch, clear);
   else if (place.accumulate) fetch();
@@ -71,24 +71,27 @@ function emitTile(f: FunctionBuilder, tile: Tile, place: Place): void {
    * a turn, else upwards. B is read before the jump, so that its address is made once a turn.
    */
   const apart = reordersCode();
-  const steps = (depths: number): void => {
+  const steps = (depths: number, last: boolean): void => {
     for (let at = 0; at < depths; at++) {
       const bs = loadB(at);
       if (!apart) multiply(at, bs, false);
-      else f.if(i32.eqz(i32.and(b, i32.const(1))), () => multiply(at, bs, at < depths - 1));
+      else f.if(i32.eqz(i32.and(at % 2 ? a : b, i32.const(1))), () => multiply(at, bs, !last || at < depths - 1));
     }
   };
-  const turns = Math.floor(depth / TURN);
+  const chunks = chunksOfTurn(depth);
+  const turn = chunks * CHUNK;
+  const turns = Math.floor(depth / turn);
+  const rest = depth % turn;
   if (turns > 0) {
-    const end = f.let(plus(b, turns * TURN * bDepth));
+    const end = f.let(plus(b, turns * turn * bDepth));
     f.repeat(() => {
-      steps(TURN);
-      f.set(a, plus(a, (TURN / CHUNK) * chunkBytes(layout)));
-      f.set(b, plus(b, TURN * bDepth));
+      steps(turn, rest === 0);
+      f.set(a, plus(a, chunks * chunkBytes(layout)));
+      f.set(b, plus(b, turn * bDepth));
       return i32.ne(b, end);
     });
   }
-  steps(depth % TURN);
+  steps(rest, true);
   each((r, v) => f.store(place.out, sums[r]![v]!, r * tile.outRow + v * VECTOR, Math.min(LANES, columns - v * LANES)));
 }
 
