@@ -42,6 +42,7 @@ function emitTile(f: FunctionBuilder, tile: Tile, place: Place): void {
     for (let r = 0; r < rows; r++) for (let v = 0; v < vectors; v++) body(r, v);
   };
   const sums = Array.from({ length: rows }, () => Array.from({ length: vectors }, () => f.local("v128")));
+  // Each its own zeros: a register that held them for all would be the lowest, and sums would be moved about at every turn.
   const clear = (): void => each((r, v) => f.set(sums[r]![v]!, v128.const([0, 0, 0, 0])));
   const fetch = (): void => each((r, v) => f.set(sums[r]![v]!, v128.load(place.out, r * tile.outRow + v * VECTOR)));
   if (typeof place.accumulate !== "boolean") f.if(place.accumulate, fetch, clear);
@@ -63,12 +64,12 @@ function emitTile(f: FunctionBuilder, tile: Tile, place: Place): void {
     }
   };
   /**
-   * Node 20's and 22's compiler orders a stretch of code by itself, from its end backwards: sum after sum through all
-   * depths, and a load not before (so in the end not after) all that follow it. Over several depths all loads come first, and the
-   * registers are too few. So there each depth is a stretch of its own: behind a jump over it, which is never taken since
-   * pointers are multiples of 4, so that the sums that come out may be those that went in. Elements of A stay beside their
-   * products if rows are read in the order in which that compiler takes up the sums: downwards in the last stretch of
-   * a turn, else upwards. B is read before the jump, so that its address is made once a turn.
+   * Node 20's and 22's compiler orders the code between two jumps by itself, and would put the loads of all depths first: too
+   * many for the registers. So there each depth is a stretch of its own, behind a jump over it that is never taken, since
+   * pointers are multiples of 4: afterwards the sums are those that went in or those that came out, and the ordering begins anew.
+   * It goes from the end backwards, sum by sum. If rows are read in the order in which it meets the sums, each element of A
+   * is loaded just before its products: upwards, but downwards in the stretch before the sums are stored. The jumps ask
+   * two pointers in turn, since two alike would be joined. B is read before the jump, so that its address is made once a turn.
    */
   const apart = reordersCode();
   const steps = (depths: number, last: boolean): void => {
