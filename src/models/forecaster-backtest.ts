@@ -3,13 +3,13 @@ import { type BacktestResult, backtest, type FoldResult } from "../data/series/b
 import { sliceCovariates } from "../data/series/covariates.js";
 import { coverage } from "../data/series/metrics.js";
 import { checkOptions } from "../errors.js";
+import { trainForecaster } from "./forecaster.js";
 import {
   type ForecasterData,
   type ForecasterOptions,
   type ForecasterReport,
   optionNames,
-  trainForecaster,
-} from "./forecaster.js";
+} from "./forecaster-contract.js";
 import type { ForecasterConfig } from "./forecaster-state.js";
 
 /** A forecaster's data and options, and where to evaluate it. */
