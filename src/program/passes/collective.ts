@@ -14,29 +14,37 @@ import {
 } from "../program.js";
 
 /**
- * All-reduces put off until the first of them is needed, then done together: one wait for all of them. (The last ones are
- * needed at the end.)
+ * All-reduces put off, and with them whatever needs one, until there is nothing else to do or an all-reduce needs another
+ * one's outcome: then they are done together, with one wait for all of them.
  */
 export function reduceTogether(statements: readonly Statement[]): Statement[] {
   const result: Statement[] = [];
-  let waiting: (Kernel & { readonly kind: "allReduce" })[] = [];
+  let reduces: Statement[] = [];
+  let others: Statement[] = [];
+  /** Buffers that what is put off reads, and those it writes. */
+  const [later, made] = [new Set<number>(), new Set<number>()];
+  const goOn = (): void => {
+    result.push(...reduces, ...others);
+    [reduces, others] = [[], []];
+    later.clear();
+    made.clear();
+  };
   for (const statement of statements) {
-    if (statement.kind === "allReduce") {
-      waiting.push(statement);
+    const kernels = kernelsIn(statement);
+    const [read, written] = [reads, writes].map((views) => kernels.flatMap(views).map(({ buffer }) => buffer));
+    const waits = read!.some((id) => made.has(id)) || written!.some((id) => made.has(id) || later.has(id));
+    const isReduce = statement.kind === "allReduce";
+    if (isReduce && waits) goOn();
+    else if (!isReduce && !waits) {
+      result.push(statement);
       continue;
     }
-    const needed = new Set(waiting.map(({ out }) => out.buffer));
-    if (
-      kernelsIn(statement).some((kernel) =>
-        [...reads(kernel), ...writes(kernel)].some(({ buffer }) => needed.has(buffer)),
-      )
-    ) {
-      result.push(...waiting);
-      waiting = [];
-    }
-    result.push(statement);
+    (isReduce ? reduces : others).push(statement);
+    for (const id of read!) later.add(id);
+    for (const id of written!) made.add(id);
   }
-  return [...result, ...waiting];
+  goOn();
+  return result;
 }
 
 const barrier: Statement = { kind: "barrier", label: "barrier" };
