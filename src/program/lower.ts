@@ -79,7 +79,7 @@ export function readied({
 export interface Sharing {
   /** The tensors that are the same for all workers. */
   readonly whole: ReadonlySet<Tensor>;
-  reduceTogether(statements: readonly Statement[]): Statement[];
+  reduceTogether(statements: readonly Statement[], buffers: readonly Buffer[]): Statement[];
   sharedOut(statements: readonly Statement[], buffers: readonly Buffer[]): Statement[];
 }
 
@@ -107,12 +107,14 @@ export function assembled(
   );
   storage.kindOf = (tensor) => (tensor.op === "allReduce" ? "common" : reduced.has(tensor) ? "partial" : "temporary");
   const computed = lowering.section(early, results);
-  const first = sharing ? sharing.reduceTogether(computed) : computed;
+  const first = sharing ? sharing.reduceTogether(computed, storage.buffers) : computed;
   const inLoops =
     keep || whole ? first : intoLoops(storage.buffers, first, (label, size) => storage.buffer(label, size));
   if (sharing) storage.kindOf = (tensor) => (sharing.whole.has(tensor) ? "common" : "temporary");
   const updates = lowering.section(late, assignments, sharing?.whole);
-  const finish = sharing ? sharing.sharedOut(sharing.reduceTogether(updates), storage.buffers) : updates;
+  const finish = sharing
+    ? sharing.sharedOut(sharing.reduceTogether(updates, storage.buffers), storage.buffers)
+    : updates;
   const checks = guards.map((guard) => readGuard(storage.view(representative(guard))));
   const compute = keep ? inLoops : fewerKernels(storage.buffers, inLoops, [...checks, ...finish]);
   const all = [...compute, ...checks, ...finish];

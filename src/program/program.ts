@@ -208,9 +208,10 @@ export type Kernel = (
   readonly label: string;
   /**
    * Which of the workers that share a batch do it: every one on memory of its own (undefined), each on its range of the
-   * elements (a chain over contiguous memory), or the first one alone.
+   * elements (a chain over contiguous memory), the first one alone, or whoever is free (products into partial buffers, one
+   * after the other ahead of an all-reduce; in pieces, each on the memory of the worker whose rows they are).
    */
-  readonly by?: "ranges" | "first";
+  readonly by?: "ranges" | "first" | "any";
 };
 
 export type Statement = Kernel | (Loop & { readonly label: string; readonly by?: "first" });

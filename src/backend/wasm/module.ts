@@ -5,10 +5,19 @@
  */
 import type { ElementType, Kernel, Loop, Program, Statement, Variable, View } from "../../program/program.js";
 import { writes } from "../../program/program.js";
-import { type ConstantAddress, createModule, type FunctionBuilder, type Local } from "./assembler/assembler.js";
+import { type ConstantAddress, createModule, type Local } from "./assembler/assembler.js";
 import type { Code } from "./assembler/encoding.js";
 import { f32, type I32, i32, plus } from "./assembler/instructions.js";
-import { type Argument, BYTES, type Call, type Emission, type Rare, type Team } from "./kernels/emission.js";
+import {
+  type Argument,
+  BYTES,
+  type Emission,
+  type Own,
+  type Rare,
+  type Run,
+  type Step,
+  type Team,
+} from "./kernels/emission.js";
 import { type EmitKernel, oncePerShape } from "./kernels/kernels.js";
 
 export interface ModuleRequest {
@@ -52,17 +61,6 @@ const ROWS_WORTH_PREPARING = 8;
 const ALIGNMENT = 64;
 const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
-/** What `run` does for a statement, to be added to it once all kernels are there. */
-type Step = (run: Run) => void;
-
-interface Run {
-  readonly f: FunctionBuilder;
-  readonly worker: Local<"i32">;
-  call(call: Call, label: string, t?: Local<"i32">): void;
-  /** Until all workers are there. */
-  wait(): void;
-}
-
 export function emitProgram(request: ModuleRequest): EmittedModule {
   const { program, team } = request;
   const buffers = new Map(program.buffers.map((buffer) => [buffer.id, buffer]));
@@ -91,8 +89,8 @@ export function emitProgram(request: ModuleRequest): EmittedModule {
   };
   const emit = oncePerShape(emission);
   const barrier = team?.barrier(module);
-  const compute = stepsOf(emit, program.compute);
-  const commit = stepsOf(emit, program.commit);
+  const compute = stepsOf(emit, program.compute, team);
+  const commit = stepsOf(emit, program.commit, team);
 
   const planned = aligned(program.plan.size * BYTES);
   const places = placesOf(program);
@@ -108,20 +106,25 @@ export function emitProgram(request: ModuleRequest): EmittedModule {
     "i32",
     (f, worker, firstRow, arena, partials, common) => {
       const ownPartials = team ? f.let(i32.add(partials, i32.mul(worker, i32.const(memory.partials)))) : partials;
-      const bufferAddress = (id: number): I32 => {
+      const own: Own = [firstRow, arena, ownPartials];
+      const bufferAddress = (id: number, [, arena, partials] = own): I32 => {
         const { kind, variable } = buffers.get(id)!;
         if (variable) return i32.const(request.variableAddress(variable));
         if (kind === "temporary") return plus(arena, program.plan.offsets.get(id)! * BYTES);
-        return plus(kind === "common" ? common : ownPartials, places.offsets.get(id)!);
+        return plus(kind === "common" ? common : partials, places.offsets.get(id)!);
       };
       /** x + index·factor. */
       const moved = (x: I32, index: I32 | undefined, factor = 0): I32 =>
         index && factor !== 0 ? i32.add(x, i32.mul(index, i32.const(factor))) : x;
-      const addressOf = (argument: Argument, t: Local<"i32"> | undefined): I32 => {
+      const addressOf = (argument: Argument, t: Local<"i32"> | undefined, of = own): I32 => {
         switch (argument.kind) {
           case "view": {
             const { buffer, offset, step, perRow = 0 } = argument.view;
-            return moved(moved(plus(bufferAddress(buffer), offset * BYTES), t, step * BYTES), firstRow, perRow * BYTES);
+            return moved(
+              moved(plus(bufferAddress(buffer, of), offset * BYTES), t, step * BYTES),
+              of[0],
+              perRow * BYTES,
+            );
           }
           case "counter":
             return moved(moved(i32.const(0), t, argument.perStep), firstRow, argument.perRow);
@@ -145,8 +148,9 @@ export function emitProgram(request: ModuleRequest): EmittedModule {
       const steps: Run = {
         f,
         worker,
-        call({ target, parameters }, label, t) {
-          f.call(target, ...parameters.map((parameter) => addressOf(parameter, t)));
+        own,
+        call({ target, parameters }, label, t, of) {
+          f.call(target, ...parameters.map((parameter) => addressOf(parameter, t, of)));
           marked(label);
         },
         wait() {
@@ -186,11 +190,15 @@ function placesOf({ buffers }: Program) {
 
 const wait: Step = (run) => run.wait();
 
-/** All-reduces that follow one another share the waits before and after. */
-const stepsOf = (emit: EmitKernel, statements: readonly Statement[]): Step[] =>
+/** All-reduces that follow one another share the waits before and after; products that anyone may do are shared out together. */
+const stepsOf = (emit: EmitKernel, statements: readonly Statement[], team?: Team): Step[] =>
   statements.flatMap((statement, i) => {
     const borders = (other: Statement | undefined): Step[] =>
       statement.kind === "allReduce" && other?.kind !== "allReduce" ? [wait] : [];
+    if (statement.by === "any")
+      return statements[i - 1]?.by === "any"
+        ? []
+        : [team!.shareOut(statements.slice(i), (kernel) => emit(kernel, false).call)];
     return [...borders(statements[i - 1]), stepOf(emit, statement), ...borders(statements[i + 1])];
   });
 

@@ -14,7 +14,7 @@ import { usesRare } from "./kernels/kernels.js";
 import { type EmittedModule, emitProgram } from "./module.js";
 import type { Part } from "./threads/crew.js";
 import { createLocalStore, type Store } from "./threads/store.js";
-import { CONTROL_BYTES, CREW_BYTES, disposed, wantsShared } from "./threads/thread.js";
+import { CREW_BYTES, controlBytes, disposed, wantsShared } from "./threads/thread.js";
 
 const BYTES = 4;
 /** What the alignment of a buffer may add to its bytes. */
@@ -83,8 +83,8 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   const local = remote ? undefined : createLocalStore(shared);
   const store: Store = remote?.store ?? local!;
   let heap: Heap | undefined = createHeap(store);
-  const control = heap.allocate(CONTROL_BYTES + CREW_BYTES, "the threads' meeting place");
-  const crew = remote?.crew ?? (await onDemand.crew()).createCrew(local!.memory, control + CONTROL_BYTES);
+  const control = heap.allocate(controlBytes(threads) + CREW_BYTES, "the threads' meeting place");
+  const crew = remote?.crew ?? (await onDemand.crew()).createCrew(local!.memory, control + controlBytes(threads));
   const addresses = new Map<Variable, number>();
   /** Those that have an address, and not yet what they begin with: that may take a while to draw. */
   const blank = new Set<Variable>();

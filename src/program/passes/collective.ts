@@ -7,44 +7,72 @@ import {
   type Chain,
   type Kernel,
   kernelsIn,
+  type Product,
   reads,
   type Statement,
   type View,
+  viewsOf,
   writes,
 } from "../program.js";
+
+/** Multiplications of a product, some tens of microseconds, from which workers do it for one another. */
+const WORTH_SHARING = 2 ** 20;
+/** Narrower ones are done in other ways, in one piece. */
+const NARROW = 8;
 
 /**
  * All-reduces put off, and with them whatever needs one, until there is nothing else to do or an all-reduce needs another
  * one's outcome: then they are done together, with one wait for all of them.
+ *
+ * Products whose outcome only goes there, the gradients of weights, are put off till then too, and done by whoever is free:
+ * two processors are seldom equally fast for long, and who waited for the slower one before would wait for all of its work.
  */
-export function reduceTogether(statements: readonly Statement[]): Statement[] {
+export function reduceTogether(statements: readonly Statement[], buffers: readonly Buffer[]): Statement[] {
   const result: Statement[] = [];
+  let products: (Kernel & Product)[] = [];
   let reduces: Statement[] = [];
   let others: Statement[] = [];
-  /** Buffers that what is put off reads, and those it writes. */
+  /** Buffers that all-reduces and what is behind them read, and those they write. */
   const [later, made] = [new Set<number>(), new Set<number>()];
   const goOn = (): void => {
-    result.push(...reduces, ...others);
-    [reduces, others] = [[], []];
+    const together = products.map((product) => (reduces.length > 0 ? { ...product, by: "any" as const } : product));
+    result.push(...together, ...reduces, ...others);
+    [products, reduces, others] = [[], [], []];
     later.clear();
     made.clear();
   };
   for (const statement of statements) {
     const kernels = kernelsIn(statement);
-    const [read, written] = [reads, writes].map((views) => kernels.flatMap(views).map(({ buffer }) => buffer));
-    const waits = read!.some((id) => made.has(id)) || written!.some((id) => made.has(id) || later.has(id));
-    const isReduce = statement.kind === "allReduce";
-    if (isReduce && waits) goOn();
-    else if (!isReduce && !waits) {
-      result.push(statement);
+    const [read, written] = [reads, writes].map((views) => new Set(kernels.flatMap(views).map(({ buffer }) => buffer)));
+    const waits = [...read!, ...written!].some((id) => made.has(id)) || [...written!].some((id) => later.has(id));
+    if (statement.kind === "allReduce") {
+      if (waits) goOn();
+      reduces.push(statement);
+    } else if (waits) others.push(statement);
+    else {
+      const [free, needed] = [products, [] as (Kernel & Product)[]];
+      products = [];
+      for (const product of free) {
+        const touched = viewsOf(product).some(({ buffer }) => written!.has(buffer)) || read!.has(product.out.buffer);
+        (touched ? needed : products).push(product);
+      }
+      result.push(...needed);
+      if (isGradient(statement, buffers)) products.push(statement);
+      else result.push(statement);
       continue;
     }
-    (isReduce ? reduces : others).push(statement);
     for (const id of read!) later.add(id);
     for (const id of written!) made.add(id);
   }
   goOn();
   return result;
+}
+
+function isGradient(statement: Statement, buffers: readonly Buffer[]): statement is Kernel & Product {
+  if (statement.kind !== "product" || buffers[statement.out.buffer]!.kind !== "partial") return false;
+  const { a, out, transposeA } = statement;
+  const depth = transposeA ? a.rows : a.columns;
+  return out.columns >= NARROW && out.rows * out.columns * depth >= WORTH_SHARING;
 }
 
 const barrier: Statement = { kind: "barrier", label: "barrier" };

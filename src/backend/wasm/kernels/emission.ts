@@ -9,9 +9,11 @@ import type {
   ElementType,
   Gather,
   Instruction,
+  Kernel,
   Product,
   Scatter,
   Softmax,
+  Statement,
   Transpose,
   View,
 } from "../../../program/program.js";
@@ -87,12 +89,31 @@ export type Rare = Readonly<
   ) => Call;
 };
 
+/** Where a worker's rows of the batch begin; addresses of its temporaries and of its partial buffers. */
+export type Own = readonly [firstRow: Pointer, arena: Pointer, partials: Pointer];
+
+/** The code of a program as it is put together. */
+export interface Run {
+  readonly f: FunctionBuilder;
+  readonly worker: Pointer;
+  readonly own: Own;
+  /** At loop index `t`. `of`: whose work it is, where it is another worker's; scratch memory is one's own. */
+  call(call: Call, label: string, t?: Pointer, of?: Own): void;
+  /** Until all workers are there. */
+  wait(): void;
+}
+
+/** What is done for a statement, to be added to the program once all kernels are there. */
+export type Step = (run: Run) => void;
+
 /** The workers that run a program together, each on its rows, and the code with which they meet (`team.ts`). */
 export interface Team {
   readonly workers: number;
   /** A function that returns when all workers have called it. */
   barrier(module: ModuleBuilder): FunctionRef;
   allReduce(emission: Emission, kernel: AllReduce, label: string): Call;
+  /** Does the products that stand first, by anyone: not all are done when it is over, a wait must follow. */
+  shareOut(statements: readonly Statement[], emit: (kernel: Kernel) => Call): Step;
   /** As `forColumns`, over the worker's part of `count` elements; `offset` is from the first element of all. */
   forRange(
     f: FunctionBuilder,

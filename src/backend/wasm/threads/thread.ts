@@ -106,6 +106,6 @@ export const wantsShared = (threads: number): boolean => !noSharedMemory() && (t
 /** Why nothing more comes from a session. */
 export const disposed = (): UserError => new UserError("this session is disposed: create a new one");
 
-/** Memory through which workers are told what to do, behind that in which the code of a program has them meet. */
+/** Memory through which workers are told what to do, behind that in which the code of a program has them meet (`team.ts`). */
 export const CREW_BYTES = 64;
-export const CONTROL_BYTES = 128;
+export const controlBytes = (workers: number): number => 192 + 64 * workers;
