@@ -15,8 +15,8 @@ import {
   writes,
 } from "../program.js";
 
-/** Multiplications of a product, some tens of microseconds, from which workers do it for one another. */
-const WORTH_SHARING = 2 ** 20;
+/** Elements of a gradient from which workers do it for one another. Not of its depth: workers of other rows must find the same. */
+const WORTH_SHARING = 2 ** 12;
 /** Narrower ones are done in other ways, in one piece. */
 const NARROW = 8;
 
@@ -70,9 +70,8 @@ export function reduceTogether(statements: readonly Statement[], buffers: readon
 
 function isGradient(statement: Statement, buffers: readonly Buffer[]): statement is Kernel & Product {
   if (statement.kind !== "product" || buffers[statement.out.buffer]!.kind !== "partial") return false;
-  const { a, out, transposeA } = statement;
-  const depth = transposeA ? a.rows : a.columns;
-  return out.columns >= NARROW && out.rows * out.columns * depth >= WORTH_SHARING;
+  const { rows, columns } = statement.out;
+  return columns >= NARROW && rows * columns >= WORTH_SHARING;
 }
 
 const barrier: Statement = { kind: "barrier", label: "barrier" };

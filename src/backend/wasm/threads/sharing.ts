@@ -4,7 +4,7 @@ import { columnsOf, rowsOf, sizeOf } from "../../../graph/shape.js";
 import type { Tensor } from "../../../graph/tensor.js";
 import { type ProgramOptions, rootsOf } from "../../../program/lower.js";
 import { lowerShard } from "../../../program/lower-shard.js";
-import type { Program } from "../../../program/program.js";
+import type { Program, Statement } from "../../../program/program.js";
 import { batchOf } from "../../../program/rewriting/shard.js";
 import { reachable } from "../../../program/rewriting/simplify.js";
 import { productWork } from "../../../program/work.js";
@@ -66,12 +66,15 @@ function productsIn(tensors: readonly Tensor[], steps = 1): number {
   return work;
 }
 
-/** Workers read one another's buffers by place: those they exchange must lie alike. */
+/** Workers read one another's buffers by place: those they exchange must lie alike. And they must meet as often. */
 function exchangeAlike(programs: readonly Program[]): boolean {
-  const layout = ({ buffers }: Program): string =>
-    buffers
-      .filter(({ kind }) => kind === "partial" || kind === "common")
-      .map(({ kind, name, size }) => `${kind} ${name} ${size}`)
-      .join();
+  const meets = ({ kind, by }: Statement): boolean => kind === "allReduce" || kind === "barrier" || by === "any";
+  const layout = ({ buffers, compute, commit }: Program): string =>
+    [
+      ...buffers
+        .filter(({ kind }) => kind === "partial" || kind === "common")
+        .map(({ kind, name, size }) => `${kind} ${name} ${size}`),
+      ...[...compute, ...commit].filter(meets).map(({ kind }) => kind),
+    ].join();
   return programs.every((program) => layout(program) === layout(programs[0]!));
 }
