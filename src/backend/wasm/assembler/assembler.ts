@@ -80,6 +80,8 @@ type Parameters<P extends readonly ValueType[]> = { [K in keyof P]: Local<P[K]> 
 
 export interface ModuleBuilder {
   readonly relaxed: boolean;
+  /** Functions by what they were made for, so that who wants one again need not make it to find it is there. */
+  readonly known: Map<string, FunctionRef>;
   /** An import, to be declared before the first function. */
   importFunction(name: string, parameters: readonly ValueType[]): FunctionRef;
   function<const P extends readonly ValueType[]>(
@@ -230,6 +232,7 @@ export function createModule(options: ModuleOptions): ModuleBuilder {
 
   const builder: ModuleBuilder = {
     relaxed: options.relaxed,
+    known: new Map(),
     importFunction(name, parameters) {
       if (functions.length > 0) throw new Error("late import");
       imports.push({ name, type: typeOf(parameters, undefined) });

@@ -10,6 +10,7 @@
  * Loops, outside in: blocks of the depth, blocks of rows, panels of B, tiles of rows. A panel of B stays in the
  * first-level cache while the tiles pass over it, and a block of A at least in the second-level cache.
  */
+import { kept } from "../../../../graph/maps.js";
 import type { Product } from "../../../../program/program.js";
 import type { FunctionBuilder, ModuleBuilder } from "../../assembler/assembler.js";
 import { i32, plus } from "../../assembler/instructions.js";
@@ -197,14 +198,17 @@ function emitPanels(f: FunctionBuilder, nest: Nest, tiles: RowBlocks["tiles"], {
   for (const { rows, count, columns: most } of tiles) {
     const layout = plan.layoutOf(rows);
     for (let first = 0; first < columns; first += most) {
-      const shape = { layout, columns: Math.min(most, columns - first), depth };
       const tile = {
-        ...shape,
+        layout,
+        columns: Math.min(most, columns - first),
+        depth,
         bDepth: steps.bDepth,
         bVector: (v: number) => vectorOffset(nest, v),
         outRow: steps.outRow,
       };
-      const strip = tileStrip(nest.module, tile, typeof accumulate === "boolean" ? accumulate : "given");
+      const mode = typeof accumulate === "boolean" ? accumulate : "given";
+      const key = JSON.stringify([tile, plan.panel, steps.bPanel, mode]);
+      const strip = kept(nest.module.known, key, () => tileStrip(nest.module, tile, mode));
       const panel = plus(b, (first / plan.panel) * steps.bPanel);
       const target = plus(out, outBytes + first * BYTES);
       f.call(strip, plus(nest.workA, aBytes), panel, target, i32.const(count), ...given);
