@@ -2,15 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { reduceTogether } from "../../src/program/passes/collective.js";
 import type { Buffer, Kernel, Statement, View } from "../../src/program/program.js";
+import { matrix } from "../../src/program/views.js";
 
-const view = (buffer: number, rows: number, columns: number): View => ({
-  buffer,
-  offset: 0,
-  rows,
-  columns,
-  stride: columns,
-  step: 0,
-});
+const view = (buffer: number, rows: number, columns: number): View => matrix(buffer, { shape: [rows, columns] });
 
 /** Statements over buffers that are partial (from 10 on), common (from 20 on) or temporary. */
 const buffers: Buffer[] = Array.from({ length: 30 }, (_, id) => ({

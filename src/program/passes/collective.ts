@@ -16,7 +16,7 @@ import {
 } from "../program.js";
 
 /** Elements of a gradient from which workers do it for one another. Not of its depth: workers of other rows must find the same. */
-const WORTH_SHARING = 2 ** 12;
+const LARGE = 2 ** 12;
 /** Narrower ones are done in other ways, in one piece. */
 const NARROW = 8;
 
@@ -71,7 +71,7 @@ export function reduceTogether(statements: readonly Statement[], buffers: readon
 function isGradient(statement: Statement, buffers: readonly Buffer[]): statement is Kernel & Product {
   if (statement.kind !== "product" || buffers[statement.out.buffer]!.kind !== "partial") return false;
   const { rows, columns } = statement.out;
-  return columns >= NARROW && rows * columns >= WORTH_SHARING;
+  return columns >= NARROW && rows * columns >= LARGE;
 }
 
 const barrier: Statement = { kind: "barrier", label: "barrier" };

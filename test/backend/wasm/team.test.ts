@@ -4,6 +4,7 @@ import { toBytes } from "../../../src/backend/wasm/assembler/encoding.js";
 import { teamOf } from "../../../src/backend/wasm/kernels/team.js";
 import { emitProgram } from "../../../src/backend/wasm/module.js";
 import type { Kernel, Program, View } from "../../../src/program/program.js";
+import { matrix } from "../../../src/program/views.js";
 
 const [M, N, K] = [300, 8, 12];
 const WORKERS = 3;
@@ -15,14 +16,7 @@ const [ARRIVED, READY, LINE] = [
   (worker: number) => (CONTROL + 192 + 64 * worker) / 4,
 ];
 
-const view = (buffer: number, rows: number, columns: number, stride = columns): View => ({
-  buffer,
-  offset: 0,
-  rows,
-  columns,
-  stride,
-  step: 0,
-});
+const view = (buffer: number, rows: number, columns: number): View => matrix(buffer, { shape: [rows, columns] });
 
 /** out = aᵀ·b, as worker 0 of three runs it; `left`: of the pieces of the other two, or undefined where they have other rows. */
 function run(left: readonly (number | undefined)[]) {
@@ -70,8 +64,8 @@ function run(left: readonly (number | undefined)[]) {
   words[READY] = WORKERS - 1;
   words[ARRIVED] = WORKERS - 1;
   left.forEach((pieces, i) => {
-    const kind = pieces === undefined ? K + 1 : K;
-    words.set([pieces ?? 2, kind, 0, arenaOf(i + 1), 0], LINE(i + 1));
+    const depth = pieces === undefined ? K + 1 : K;
+    words.set([pieces ?? 2, depth, 0, arenaOf(i + 1), 0], LINE(i + 1));
   });
   // What is no shared memory cannot be waited for, and at the end they do not arrive again.
   const instance = new WebAssembly.Instance(new WebAssembly.Module(toBytes(code)), { host: { memory } });

@@ -8,7 +8,9 @@ import { atomics } from "../assembler/atomics.js";
 import { choose, f32x4, type I32, i32, plus, v128 } from "../assembler/instructions.js";
 import { BYTES, type Call, callOf, LANES, type Own, type Pointer, type Run, type Team, VECTOR } from "./emission.js";
 
-/** In the memory where the workers meet, each in a cache line: how many have arrived, and how often all have. */
+/** A cache line: no two workers write to one. */
+const LINE = 64;
+/** In the memory where the workers meet, each in a line: how many have arrived, and how often all have. */
 const TURNS = 64;
 /** How many have pieces to share; then a line for each worker: how many pieces are left, and whose they are. */
 const READY = 128;
@@ -85,20 +87,20 @@ function piecesOf<P extends Product>(product: P): P[] {
   });
 }
 
-/** Each worker's pieces: its own first, then those of others, for as long as there are any; workers are alike in `kind`. */
+/** Each worker's pieces: its own first, then those of others whose products have the same depth, for as long as there are any. */
 function emitPieces(
   { f, worker, own, call: add }: Run,
   workers: number,
   control: number,
-  kind: number,
+  depth: number,
   calls: readonly { readonly call: Call; readonly label: string }[],
 ): void {
   const ready = i32.const(control + READY);
   const first = control + PIECES;
-  // How many pieces are left, whose kind, and where their numbers lie.
+  // How many pieces are left, of which depth, and where their numbers lie.
   const place = f.let(plus(i32.mul(worker, i32.const(LINE)), first));
   const word = (i: number): I32 => plus(place, BYTES * i);
-  for (const [i, n] of [i32.const(kind), ...own].entries()) f.do(atomics.store(word(i + 1), n));
+  for (const [i, n] of [i32.const(depth), ...own].entries()) f.do(atomics.store(word(i + 1), n));
   f.do(atomics.store(place, i32.const(calls.length)));
   f.drop(atomics.add(ready, i32.const(1)));
   f.drop(atomics.notify(ready, i32.const(workers)));
@@ -118,7 +120,7 @@ function emitPieces(
     f.set(seen, atomics.load(ready));
     f.set(others, i32.const(workers));
     f.repeat(() => {
-      f.if(i32.eq(atomics.load(word(1)), i32.const(kind)), takePieces);
+      f.if(i32.eq(atomics.load(word(1)), i32.const(depth)), takePieces);
       f.set(place, word(LINE / BYTES));
       f.if(i32.eq(place, i32.const(first + workers * LINE)), () => f.set(place, i32.const(first)));
       f.set(others, plus(others, -1));
@@ -174,9 +176,6 @@ interface Range {
   /** Whether the elements behind the last whole vector are the worker's. */
   readonly last: I32;
 }
-
-/** A cache line: no two workers write to one. */
-const LINE = 64;
 
 function rangeOf(f: FunctionBuilder, count: number, workers: number, worker: Pointer): Range {
   const bytes = count * BYTES;

@@ -106,6 +106,7 @@ export const wantsShared = (threads: number): boolean => !noSharedMemory() && (t
 /** Why nothing more comes from a session. */
 export const disposed = (): UserError => new UserError("this session is disposed: create a new one");
 
-/** Memory through which workers are told what to do, behind that in which the code of a program has them meet (`team.ts`). */
+/** Memory through which workers are told what to do. */
 export const CREW_BYTES = 64;
-export const controlBytes = (workers: number): number => 192 + 64 * workers;
+/** Ahead of it that in which the code of a program has them meet (`team.ts`): three cache lines, and one for each worker. */
+export const controlBytes = (workers: number): number => 64 * (3 + workers);
