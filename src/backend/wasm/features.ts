@@ -8,7 +8,16 @@ function validates(relaxed: boolean): boolean {
     const x = f.let(v128.load(i32.const(0)));
     f.store(i32.const(0), f32x4.add(x, f.madd(x, x, x)));
   });
-  return typeof WebAssembly !== "undefined" && WebAssembly.validate(module.encode());
+  return typeof WebAssembly !== "undefined" && compiling(() => WebAssembly.validate(module.encode()));
+}
+
+type Compiling = <T>(act: () => T) => T;
+let around: Compiling = (act) => act();
+
+/** Validates or compiles code: Node 20 knows relaxed SIMD only while a flag is set (`flags-node.ts`). */
+export const compiling: Compiling = (act) => around(act);
+export function setCompiling(next: Compiling): void {
+  around = next;
 }
 
 /** 128-bit vectors: without them there is no wasm backend. */
@@ -22,7 +31,7 @@ export function setRevectorizes(): void {
   revectorized = true;
 }
 
-/** Fused multiply-add, about 1.7 times as fast. Asked anew each time, since Node 20 can switch it on at run time. */
+/** Fused multiply-add, about 1.7 times as fast. Asked anew each time, since Node 20 can be told to use it. */
 export const hasRelaxedSimd = (): boolean => validates(true);
 
 /** Whether the compiler orders code by itself where it can: V8 before 13, of Node 20 and 22. Newer ones keep to the order given. */

@@ -2,16 +2,41 @@
  * V8 settings for Node. They are flags of the whole process, so nothing here happens unless it is called.
  */
 import { setFlagsFromString } from "node:v8";
-import { hasRelaxedSimd, setRevectorizes } from "./features.js";
+import { compiling, hasRelaxedSimd, setCompiling, setRevectorizes } from "./features.js";
+
+const RELAXED_SIMD = "experimental-wasm-relaxed-simd";
+let beingCompiled = 0;
 
 /**
- * Switches on relaxed SIMD (fused multiply-add in WebAssembly) where it still hides behind a flag: Node 20.
- * This changes the V8 flags of the process and stays; it has no effect on modules that do not use relaxed SIMD.
- * @returns whether relaxed SIMD is there now.
+ * Sets the flag of relaxed SIMD until what `act` compiles is compiled. No longer, since V8 does not use the code that Node
+ * keeps of its own modules while its flags are not those that Node was built with: a worker would take twice as long to start.
+ */
+function withRelaxedSimd<T>(act: () => T): T {
+  const end = (): void => {
+    if (--beingCompiled === 0) setFlagsFromString(`--no-${RELAXED_SIMD}`);
+  };
+  if (++beingCompiled === 1) setFlagsFromString(`--${RELAXED_SIMD}`);
+  let result: T | undefined;
+  try {
+    result = act();
+  } finally {
+    if (result instanceof Promise) result.then(end, end);
+    else end();
+  }
+  return result;
+}
+
+/**
+ * Has throughtime use relaxed SIMD (fused multiply-add in WebAssembly) where it still hides behind a flag: Node 20.
+ * From now on a V8 flag of the process is set while a program is compiled; other modules are not concerned.
+ * @returns whether throughtime uses relaxed SIMD now.
  */
 export function enableRelaxedSimd(): boolean {
-  if (!hasRelaxedSimd()) setFlagsFromString("--experimental-wasm-relaxed-simd");
-  return hasRelaxedSimd();
+  if (hasRelaxedSimd()) return true;
+  setCompiling(withRelaxedSimd);
+  const has = hasRelaxedSimd();
+  if (!has) setCompiling((act) => act());
+  return has;
 }
 
 /** The first V8 that fuses products: Node 24. Node 22's V8 12 knows the flag too and gains nothing by it. */
@@ -52,7 +77,7 @@ export function compileOptimized(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Mo
   const changed = tiers.filter((flag) => !startedWith(flag));
   for (const flag of changed) setFlagsFromString(`--no-${flag}`);
   try {
-    return new WebAssembly.Module(bytes);
+    return compiling(() => new WebAssembly.Module(bytes));
   } finally {
     for (const flag of changed) setFlagsFromString(`--${flag}`);
   }

@@ -9,6 +9,7 @@ import type { Backend, Executable, HostArray, ProfileEntry, RunResult, Session }
 import { turn } from "../turn.js";
 import { type Code, toBytes } from "./assembler/encoding.js";
 import { type Lowered, lowerOnce } from "./cache.js";
+import { compiling } from "./features.js";
 import { createHeap, type Heap } from "./heap.js";
 import { usesRare } from "./kernels/kernels.js";
 import { type EmittedModule, emitProgram } from "./module.js";
@@ -59,7 +60,7 @@ const MODULES_KEPT = 32;
 async function compileOnce(code: Code, compile: CompileModule): Promise<WebAssembly.Module> {
   const known = compiled.get(code);
   if (known) return known;
-  const module = (async () => compile(toBytes(code)))();
+  const module = (async () => compiling(() => compile(toBytes(code))))();
   if (compiled.size >= MODULES_KEPT) compiled.delete(compiled.keys().next().value!);
   compiled.set(code, module);
   module.catch(() => compiled.delete(code));

@@ -5,6 +5,7 @@ import {
   type ModuleBuilder,
 } from "../../../src/backend/wasm/assembler/assembler.js";
 import { i32, v128 } from "../../../src/backend/wasm/assembler/instructions.js";
+import { compileOptimized } from "../../../src/backend/wasm/flags-node.js";
 
 /** Builds one module by hand, with constants in the first 16 KiB of its memory. */
 export function build(
@@ -23,7 +24,7 @@ export function build(
     },
   });
   emit(module);
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(module.encode()), { host: { memory } });
+  const instance = new WebAssembly.Instance(compileOptimized(module.encode()), { host: { memory } });
   const words = new Int32Array(memory.buffer);
   for (const [bits, address] of constants) words[address / 4] = bits;
   return { exports: instance.exports as never, memory };

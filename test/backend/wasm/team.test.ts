@@ -1,6 +1,7 @@
 /** Workers that do products for one another: one of them, with the others' places as they would have left them. */
 import { expect, it } from "vitest";
 import { toBytes } from "../../../src/backend/wasm/assembler/encoding.js";
+import { compileOptimized } from "../../../src/backend/wasm/flags-node.js";
 import { teamOf } from "../../../src/backend/wasm/kernels/team.js";
 import { emitProgram } from "../../../src/backend/wasm/module.js";
 import type { Kernel, Program, View } from "../../../src/program/program.js";
@@ -68,7 +69,7 @@ function run(left: readonly (number | undefined)[]) {
     words.set([pieces ?? 2, depth, 0, arenaOf(i + 1), 0], LINE(i + 1));
   });
   // What is no shared memory cannot be waited for, and at the end they do not arrive again.
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(toBytes(code)), { host: { memory } });
+  const instance = new WebAssembly.Instance(compileOptimized(toBytes(code)), { host: { memory } });
   expect(() => (instance.exports.run as (...p: number[]) => void)(0, 0, arenaOf(0), 0, 0)).toThrow(/wait/);
   /** Rows of a worker's outcome that are there, of those right. */
   const done = (worker: number): number => {
