@@ -12,13 +12,20 @@ const pureNamespaces = (code: string): string =>
     "var $1 = /* @__PURE__ */ ((all) => (\n__export(all, $2), all))({});",
   );
 
-/** seedrandom's Alea as a module: for a CommonJS file the bundle would carry a loader larger than the file. */
+/**
+ * seedrandom's Alea as a module, without what suits its file to every loader: for a CommonJS file the bundle would carry one larger
+ * than the file.
+ */
 const aleaAsModule: NonNullable<Options["esbuildPlugins"]>[number] = {
   name: "alea-as-module",
   setup(build) {
-    build.onLoad({ filter: /seedrandom[\\/]lib[\\/]alea\.js$/ }, async ({ path }) => ({
-      contents: `export default /* @__PURE__ */ ((module) => {\n${await readFile(path, "utf8")}\nreturn module.exports;\n})({ exports: {} });`,
-    }));
+    build.onLoad({ filter: /seedrandom[\\/]lib[\\/]alea\.js$/ }, async ({ path }) => {
+      const body = /^\(function\(global, module, define\) \{$(.*)^if \(module && module\.exports\) \{$/ms;
+      const [, contents] = body.exec(await readFile(path, "utf8")) ?? [];
+      return contents
+        ? { contents: `${contents}export default impl;` }
+        : { errors: [{ text: `${path} is not as it was` }] };
+    });
   },
 };
 

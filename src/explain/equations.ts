@@ -5,11 +5,11 @@ import {
   canonicalIn,
   type Follow,
   inputsOf,
+  madeOf,
   nameGradients,
   nameValues,
   originIn,
   placeOf,
-  reachable,
   readingOf,
   readingOrder,
   sorted,
@@ -48,10 +48,10 @@ export interface Equations {
 export function equationsOf(traced: TracedCell, sizes: Sizes): Equations {
   const { forward, backward, output, parameters } = traced;
   const canonical = canonicalIn([forward, ...(backward ? [backward] : [])]);
-  const made = reachable([...forward.body.next, output], canonical);
+  const made = madeOf([...forward.body.next, output], canonical);
   const origin = originIn(made, canonical);
   const gradients = traced.gradients.filter((gradient) => gradient !== undefined);
-  const both = reachable([...(backward?.body.next ?? []), ...gradients], origin, made);
+  const both = madeOf([...(backward?.body.next ?? []), ...gradients], origin, made);
   const derived = new Set([...both].filter((tensor) => !made.has(tensor)));
 
   const statesOf = (loop: Loop | undefined, left: (name: string) => string): Target[] =>

@@ -1,4 +1,5 @@
 /** Which values of a traced cell a reader sees by name, and in which order. */
+import { reachable } from "../graph/reachable.js";
 import type { Tensor } from "../graph/tensor.js";
 import { effort, type Formula, formula, type Reading, word } from "./notation.js";
 import type { Sizes } from "./sizes.js";
@@ -20,20 +21,12 @@ export const inputsOf = (tensor: Tensor, follow: Follow): Tensor[] =>
   isValue(tensor) && tensor.op !== "random" ? tensor.inputs.map(follow) : [];
 
 /** What these are made of; the walk looks at tensors of `stop` but not behind them. */
-export function reachable(
+export const madeOf = (
   roots: readonly Tensor[],
   follow: Follow,
   stop: ReadonlySet<Tensor> = new Set(),
-): Set<Tensor> {
-  const found = new Set<Tensor>();
-  const pending = roots.map(follow);
-  for (let tensor = pending.pop(); tensor; tensor = pending.pop()) {
-    if (found.has(tensor)) continue;
-    found.add(tensor);
-    if (!stop.has(tensor)) pending.push(...inputsOf(tensor, follow));
-  }
-  return found;
-}
+): ReadonlySet<Tensor> =>
+  new Set(reachable(roots.map(follow), (tensor) => (stop.has(tensor) ? [] : inputsOf(tensor, follow))));
 
 /** A value at one step or at all steps is one thing to a reader: the tensor of a loop's body, or of the graph around it. */
 export function canonicalIn(loops: readonly Loop[]): Follow {

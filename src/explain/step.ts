@@ -2,6 +2,7 @@
 import type { Cell } from "../cells/cell.js";
 import { current, unroll } from "../graph/language.js";
 import { varyingTensors } from "../graph/partition.js";
+import { reachable } from "../graph/reachable.js";
 import type { Shape } from "../graph/shape.js";
 import { sweep } from "../graph/sweep.js";
 import type { LoopBody, Tensor } from "../graph/tensor.js";
@@ -70,14 +71,8 @@ function loopOf(node: Tensor): Loop {
 
 /** The tensors outside loops that these are made of, themselves included. */
 export function ancestors(tensors: readonly Tensor[], stop: ReadonlySet<Tensor> = new Set()): Set<Tensor> {
-  const found = new Set<Tensor>();
-  const pending = [...tensors];
-  for (let tensor = pending.pop(); tensor; tensor = pending.pop()) {
-    if (found.has(tensor) || stop.has(tensor)) continue;
-    found.add(tensor);
-    pending.push(...tensor.inputs);
-  }
-  return found;
+  const isBefore = (tensor: Tensor): boolean => !stop.has(tensor);
+  return new Set(reachable(tensors.filter(isBefore), ({ inputs }) => inputs.filter(isBefore)));
 }
 
 /** weight_ih [4H, D] is W_ih, bias_ih b_ih; a weight that is a vector is w_ih. Other names stay. */

@@ -9,6 +9,7 @@
  * operands are at hand.
  */
 import { opTable } from "./ops/table.js";
+import { reachable } from "./reachable.js";
 import { rowsOf } from "./shape.js";
 import type { Tensor } from "./tensor.js";
 
@@ -31,10 +32,8 @@ export function varyingTensors(
   let first = Infinity;
   for (const { id } of placeholders) first = Math.min(first, id);
   const inputsOf = (node: Tensor): readonly Tensor[] => (leaves?.has(node) || node.id < first ? [] : node.inputs);
-  const needed = new Set(results);
-  for (const node of needed) for (const input of inputsOf(node)) needed.add(input);
   const varying = new Set<Tensor>();
-  for (const node of [...needed].sort((a, b) => a.id - b.id))
+  for (const node of reachable(results, inputsOf))
     if (placeholders.has(node) || inputsOf(node).some((input) => varying.has(input))) varying.add(node);
   return [...varying];
 }

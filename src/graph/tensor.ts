@@ -180,6 +180,9 @@ export function constant(value: number, shape: Shape = [1]): Tensor {
   return new Tensor("constant", [], shape, { value });
 }
 
+/** The same value, in a tensor of its own. */
+export const copyOf = (tensor: Tensor): Tensor => new Tensor("expand", [tensor], tensor.shape, { shape: tensor.shape });
+
 /** Applies a scalar function to each element; numbers among the operands become constants. */
 export function pointwise(name: PointwiseName, ...operands: Operand[]): Tensor {
   const inputs = operands.map((operand) => {

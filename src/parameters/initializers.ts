@@ -36,7 +36,7 @@ export const oneInit: Initializer = constantOf(1);
 export const uniform =
   (bound: number): Initializer =>
   (shape, rng) =>
-    rng.uniforms(sizeOf(shape), bound);
+    filled(shape, () => (2 * rng.uniform() - 1) * bound);
 
 /** N(0, deviation²). */
 export const normal =

@@ -1,10 +1,12 @@
 /** The program of one of several workers that share a batch. */
 
-import { type Assignment, assembled, copyOf, type ProgramOptions, readied, rootsOf } from "./lower.js";
+import { reachable } from "../graph/reachable.js";
+import { copyOf } from "../graph/tensor.js";
+import { type Assignment, assembled, type ProgramOptions, readied, rootsOf } from "./lower.js";
+import { onTensors } from "./lowering/for-each.js";
 import { reduceTogether, sharedOut } from "./passes/collective.js";
 import type { Program, Shard } from "./program.js";
 import { shardGraph } from "./rewriting/shard.js";
-import { reachable } from "./rewriting/simplify.js";
 
 /**
  * As `lower`, for a worker that has some rows of the batch and meets others in all-reduces; the number of rows in
@@ -12,7 +14,7 @@ import { reachable } from "./rewriting/simplify.js";
  */
 export function lowerShard(program: ProgramOptions, shard: Shard): Program | undefined {
   const ready = readied(program);
-  const { commit, results, guards, ...options } = ready;
+  const { commit, results, forEach, guards, ...options } = ready;
   const local = shardGraph(rootsOf(ready), shard);
   if (!local) return undefined;
   const assigned = ({ variable, tensor }: Assignment): Assignment => ({ variable, tensor: local.of(tensor) });
@@ -26,6 +28,7 @@ export function lowerShard(program: ProgramOptions, shard: Shard): Program | und
   const made = {
     results: results.map(assigned).map(copied),
     commit: commit.map(assigned),
+    forEach: forEach && onTensors(forEach, local.of),
     guards: guards.map(local.of),
   };
   return { ...assembled({ ...options, ...made }, { whole: local.whole, reduceTogether, sharedOut }), shard };

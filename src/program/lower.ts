@@ -1,6 +1,7 @@
 /** Graph to program: the graph rewritten, its tensors computed in views of buffers, the statements made fewer, the memory planned. */
 import { UserError } from "../errors.js";
-import { Tensor } from "../graph/tensor.js";
+import { copyOf, type Tensor } from "../graph/tensor.js";
+import { chainsFor, type ForEach, onTensors } from "./lowering/for-each.js";
 import { type Assignment, createLowering } from "./lowering/lowering.js";
 import { isPartOfInput } from "./lowering/schedule.js";
 import { createStorage } from "./lowering/storage.js";
@@ -10,8 +11,9 @@ import { intoLoops } from "./passes/into-loops.js";
 import { type Apart, planMemory, readGuard } from "./passes/plan.js";
 import { type Buffer, type Kernel, type Program, reads, type Statement, type View } from "./program.js";
 import { fewerPasses } from "./rewriting/fewer-passes.js";
-import { mergeEqual, reachable } from "./rewriting/simplify.js";
+import { mergeEqual, needed } from "./rewriting/simplify.js";
 
+export type { ForEach } from "./lowering/for-each.js";
 export type { Assignment } from "./lowering/lowering.js";
 
 /** What a program is to compute. */
@@ -21,6 +23,8 @@ export interface ProgramOptions {
   readonly results: readonly Assignment[];
   /** Written only when all guards are finite: weights, moments, carried state. All read the old values of the variables. */
   readonly commit?: readonly Assignment[];
+  /** Done after `commit`, where that is. */
+  readonly forEach?: ForEach | undefined;
   /** Scalars that must be finite for `commit` to happen. */
   readonly guards?: readonly Tensor[];
   /** What gradients are taken of: what it is computed from may be stored in fewer bits, where a backend asks for that. */
@@ -30,8 +34,9 @@ export interface ProgramOptions {
 }
 
 /** All that a computation is to compute. */
-export const rootsOf = ({ results, commit = [], guards = [] }: Omit<ProgramOptions, "name">): Tensor[] => [
+export const rootsOf = ({ results, commit = [], forEach, guards = [] }: Omit<ProgramOptions, "name">): Tensor[] => [
   ...[...results, ...commit].map(({ tensor }) => tensor),
+  ...(forEach?.members.flatMap(({ inputs }) => inputs) ?? []),
   ...guards,
 ];
 
@@ -59,18 +64,21 @@ export function lower(options: ProgramOptions, how: LowerOptions = {}): Program 
 export function readied({
   results,
   commit = [],
+  forEach,
   guards = [],
   loss,
   ...options
 }: ProgramOptions): ProgramOptions & Pick<Required<ProgramOptions>, "commit" | "guards"> {
   const copied = commit.map(({ variable, tensor }) => ({ variable, tensor: ownCopy(tensor) }));
-  const better = options.keep ? (tensor: Tensor) => tensor : fewerPasses(rootsOf({ results, commit: copied, guards }));
+  const roots = rootsOf({ results, commit: copied, forEach, guards });
+  const better = options.keep ? (tensor: Tensor) => tensor : fewerPasses(roots);
   const assigned = ({ variable, tensor }: Assignment): Assignment => ({ variable, tensor: better(tensor) });
   return {
     ...options,
     ...(loss ? { loss: better(loss) } : {}),
     results: results.map(assigned),
     commit: copied.map(assigned),
+    forEach: forEach && onTensors(forEach, better),
     guards: guards.map(better),
   };
 }
@@ -84,16 +92,16 @@ export interface Sharing {
 }
 
 export function assembled(
-  { name, results, commit: assignments = [], guards = [], loss, keep = false }: ProgramOptions,
+  { name, results, commit: assignments = [], forEach, guards = [], loss, keep = false }: ProgramOptions,
   sharing?: Sharing,
   { whole = false, apart, inHalves }: LowerOptions = {},
 ): Program {
-  const wanted = [...results, ...assignments].map(({ tensor }) => tensor);
+  const wanted = rootsOf({ results, commit: assignments, forEach });
   const representative = mergeEqual([...wanted, ...guards]);
-  const everything = reachable([...wanted, ...guards], representative);
+  const everything = needed([...wanted, ...guards], representative);
   const stray = everything.find(({ op }) => op === "state" || op === "stepInput");
   if (stray) throw new UserError(`"${stray.name}" is used outside of its loop: make it an output`);
-  const early = reachable([...results.map(({ tensor }) => tensor), ...guards], representative);
+  const early = needed([...results.map(({ tensor }) => tensor), ...guards], representative);
   const ofCompute = new Set(early);
   const late = everything.filter((tensor) => !ofCompute.has(tensor));
   const storage = createStorage(representative);
@@ -112,6 +120,7 @@ export function assembled(
     keep || whole ? first : intoLoops(storage.buffers, first, (label, size) => storage.buffer(label, size));
   if (sharing) storage.kindOf = (tensor) => (sharing.whole.has(tensor) ? "common" : "temporary");
   const updates = lowering.section(late, assignments, sharing?.whole);
+  if (forEach) updates.push(...chainsFor(forEach, storage));
   const finish = sharing
     ? sharing.sharedOut(sharing.reduceTogether(updates, storage.buffers), storage.buffers)
     : updates;
@@ -142,5 +151,3 @@ function ownCopy(tensor: Tensor): Tensor {
   const source = (alias: Tensor): Tensor => (isPartOfInput(alias) ? source(alias.inputs[0]!) : alias);
   return source(tensor).op === "variable" ? copyOf(tensor) : tensor;
 }
-
-export const copyOf = (tensor: Tensor): Tensor => new Tensor("expand", [tensor], tensor.shape, { shape: tensor.shape });

@@ -14,14 +14,15 @@ export interface Structure {
 /** `settings`: of the lowering, as JSON. */
 export function structureOf(options: ProgramOptions, settings: unknown): Structure {
   // In the order in which they were made, as lowering takes them.
-  const all = everything(rootsOf(options));
+  const { results, commit = [], forEach, guards, name, keep } = options;
+  const all = everything([...rootsOf(options), ...(forEach?.outputs ?? [])]);
   const tensors = new Map(all.map((tensor, i) => [tensor, i]));
   const variables = new Map<Variable, number>();
   const numbersOf = (some: readonly Tensor[] = []) => some.map((tensor) => tensors.get(tensor));
   const numberOf = (variable: Variable): number => kept(variables, variable, () => variables.size);
   const parts = all.map((tensor) => {
-    const { inputs, type, scope, name } = tensor;
-    const { loop } = tensor.attributes;
+    const { inputs, type, scope, name, attributes } = tensor;
+    const { loop } = attributes;
     const body = loop && [loop.stepInputs, loop.states, loop.next, loop.sequences].map(numbersOf);
     return [
       describe(tensor, numberOf),
@@ -29,19 +30,22 @@ export function structureOf(options: ProgramOptions, settings: unknown): Structu
       type,
       scope,
       name,
-      loop?.name,
-      loop?.steps,
-      loop?.reverse,
-      body,
+      loop && [loop.name, loop.steps, loop.reverse, body],
     ];
   });
-  const assigned = [options.results, options.commit ?? []].map((list) =>
+  const assigned = [results, commit].map((list) =>
     list.map(({ variable, tensor }) => [numberOf(variable), tensors.get(tensor)]),
   );
-  const { guards, name, keep } = options;
+  const each = forEach && [
+    [forEach.inputs, forEach.outputs].map(numbersOf),
+    forEach.members.map(({ inputs, variables }) => [numbersOf(inputs), variables.map(numberOf)]),
+  ];
   const known = [...variables.keys()];
   const memory = known.map((variable) => ({ ...variable, initial: 0 }));
-  return { key: JSON.stringify([settings, parts, assigned, numbersOf(guards), name, keep, memory]), variables: known };
+  return {
+    key: JSON.stringify([settings, parts, assigned, each, numbersOf(guards), name, keep, memory]),
+    variables: known,
+  };
 }
 
 /** Programs on other variables; what was one program stays one. */

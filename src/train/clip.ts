@@ -21,10 +21,18 @@ export function clipByNorm(
   gradients: readonly Tensor[],
   maxNorm: number,
 ): { readonly gradients: Tensor[]; readonly norm: Tensor } {
-  checkAboveZero("clipping: the largest norm", maxNorm);
   const norm = globalNorm(gradients);
-  const coefficient = minimum(constant(maxNorm).div(norm.add(1e-6)), 1);
+  const coefficient = coefficientOf(norm, maxNorm);
   return { gradients: gradients.map((gradient) => gradient.mul(coefficient)), norm };
+}
+
+/**
+ * What gradients of this norm are multiplied by.
+ * @throws UserError where `maxNorm` is not a number above 0
+ */
+export function coefficientOf(norm: Tensor, maxNorm: number): Tensor {
+  checkAboveZero("clipping: the largest norm", maxNorm);
+  return minimum(constant(maxNorm).div(norm.add(1e-6)), 1);
 }
 
 /**

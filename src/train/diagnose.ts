@@ -53,7 +53,13 @@ interface Finding {
 
 /** Runs the program once more without sharing memory, and names the first value that is not finite. */
 async function findNonFinite(session: Session, options: ProgramOptions): Promise<Finding | undefined> {
-  const program = lower({ ...options, commit: [], name: `${options.name}, looked through`, keep: true });
+  const program = lower({
+    ...options,
+    commit: [],
+    forEach: undefined,
+    name: `${options.name}, looked through`,
+    keep: true,
+  });
   const executable = await session.compile(program);
   for (const buffer of program.buffers) {
     if (

@@ -30,3 +30,13 @@ export interface Optimizer {
     readonly scalars: Readonly<Record<string, Tensor>>;
   }) => { readonly w: Tensor; readonly slots: Readonly<Record<string, Tensor>> };
 }
+
+const elementwise = new WeakSet<Optimizer["update"]>();
+
+/** Says that the update treats all elements of all parameters alike: it is then traced once, for one element. */
+export function forEachElement(optimizer: Optimizer): Optimizer {
+  elementwise.add(optimizer.update);
+  return optimizer;
+}
+
+export const isElementwise = ({ update }: Optimizer): boolean => elementwise.has(update);

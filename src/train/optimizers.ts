@@ -19,7 +19,7 @@
 import { checkOptions, UserError } from "../errors.js";
 import { maximum, sqrt, square } from "../graph/language.js";
 import type { Tensor } from "../graph/tensor.js";
-import type { Optimizer } from "./optimizer.js";
+import { forEachElement, type Optimizer } from "./optimizer.js";
 
 /** Options of `sgd`; all have defaults. */
 export interface SgdOptions {
@@ -48,7 +48,7 @@ export function sgd(options: SgdOptions = {}): Optimizer {
     throw new UserError(
       `sgd: nesterov needs a momentum above 0 and no dampening, not momentum ${momentum} and dampening ${dampening}`,
     );
-  return {
+  return forEachElement({
     name: "sgd",
     learningRate,
     slots: momentum ? { momentum: 0 } : {},
@@ -60,7 +60,7 @@ export function sgd(options: SgdOptions = {}): Optimizer {
       const direction = nesterov ? g.add(b.mul(momentum)) : b;
       return { w: w.sub(scalars.learningRate!.mul(direction)), slots: { momentum: b } };
     },
-  };
+  });
 }
 
 /** Options of `adagrad`; all have defaults. */
@@ -86,7 +86,7 @@ export function adagrad(options: AdagradOptions = {}): Optimizer {
   const { epsilon = 1e-10 } = options;
   checkOptions("adagrad", options, "learningRate learningRateDecay weightDecay initialAccumulator epsilon");
   checkAtLeastZero("adagrad", { learningRate, learningRateDecay, weightDecay, initialAccumulator, epsilon });
-  return {
+  return forEachElement({
     name: "adagrad",
     learningRate,
     slots: { squares: initialAccumulator },
@@ -97,7 +97,7 @@ export function adagrad(options: AdagradOptions = {}): Optimizer {
       const rate = scalars.decay ? scalars.learningRate!.mul(scalars.decay) : scalars.learningRate!;
       return { w: w.sub(rate.mul(g).div(sqrt(s).add(epsilon))), slots: { squares: s } };
     },
-  };
+  });
 }
 
 /** Options of `rmsprop`; all have defaults. */
@@ -125,7 +125,7 @@ export function rmsprop(options: RmspropOptions = {}): Optimizer {
   const { centered = false } = options;
   checkOptions("rmsprop", options, "learningRate alpha epsilon weightDecay momentum centered");
   checkAtLeastZero("rmsprop", { learningRate, alpha, epsilon, weightDecay, momentum });
-  return {
+  return forEachElement({
     name: "rmsprop",
     learningRate,
     slots: { squares: 0, ...(centered ? { mean: 0 } : {}), ...(momentum ? { momentum: 0 } : {}) },
@@ -143,7 +143,7 @@ export function rmsprop(options: RmspropOptions = {}): Optimizer {
         slots: { squares: v, ...(mean ? { mean } : {}), ...(b ? { momentum: b } : {}) },
       };
     },
-  };
+  });
 }
 
 /** Options of `adam` and `adamw`; all have defaults. */
@@ -186,7 +186,7 @@ function adamFamily(
   if (!Array.isArray(betas) || betas.length !== 2 || !betas.every((beta) => beta >= 0 && beta < 1))
     throw new UserError(`${name}: betas must be two numbers of at least 0 and below 1, not ${JSON.stringify(betas)}`);
   const [β1, β2] = betas;
-  return {
+  return forEachElement({
     name,
     learningRate,
     slots: { mean: 0, squares: 0, ...(amsgrad ? { largest: 0 } : {}) },
@@ -201,7 +201,7 @@ function adamFamily(
       const step = γ.mul(scalars.meanCorrection!).mul(m).div(sqrt(u).mul(scalars.rootCorrection!).add(epsilon));
       return { w: kept.sub(step), slots: { mean: m, squares: v, ...(amsgrad ? { largest: u } : {}) } };
     },
-  };
+  });
 }
 
 const none: Readonly<Record<string, Tensor>> = {};

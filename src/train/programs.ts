@@ -180,7 +180,7 @@ export interface TrainingStep {
 export function trainingStep(options: ForwardOptions & UpdateOptions): TrainingStep {
   const { network, variables } = options;
   const { feed, loss, carried, updates } = forward(options);
-  const { norm, commit } = updateWith(gradients(loss, [...network.tensors.values()]), options);
+  const { norm, commit, forEach } = updateWith(gradients(loss, [...network.tensors.values()]), options);
   return {
     feed,
     program: {
@@ -190,6 +190,7 @@ export function trainingStep(options: ForwardOptions & UpdateOptions): TrainingS
         { variable: variables.gradientNorm, tensor: norm },
       ],
       commit: [...carried, ...updates, ...commit],
+      forEach,
       guards: [loss, norm],
       loss,
     },

@@ -242,14 +242,14 @@ export function validationSegment(options: BackwardOptions): SegmentProgram {
 /** The weights change, by the gradients gathered over the segments of one window and of earlier micro-batches. */
 export function segmentsUpdate(options: UpdateOptions, segment: SegmentVariables, weighted: boolean): ProgramOptions {
   const gathered = [...options.network.parameters.keys()].map((name) => current(segment.gradients.get(name)!));
-  const { norm, commit } = updateWith(
+  const { norm, ...update } = updateWith(
     weighted ? gathered.map((gradient) => gradient.div(current(segment.totalWeight))) : gathered,
     options,
   );
   return {
     name: "update after segments",
     results: [{ variable: options.variables.gradientNorm, tensor: norm }],
-    commit,
+    ...update,
     guards: [norm],
   };
 }

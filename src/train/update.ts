@@ -4,12 +4,12 @@ import { UserError } from "../errors.js";
 import { current } from "../graph/language.js";
 import { kept } from "../graph/maps.js";
 import { type Shape, sizeOf } from "../graph/shape.js";
-import type { Tensor } from "../graph/tensor.js";
+import { Tensor } from "../graph/tensor.js";
 import { type Variable, variable } from "../graph/variable.js";
-import type { Assignment } from "../program/lower.js";
-import { clipByNorm, clipByValue, globalNorm } from "./clip.js";
+import type { Assignment, ForEach } from "../program/lower.js";
+import { clipByValue, coefficientOf, globalNorm } from "./clip.js";
 import type { Network } from "./network.js";
-import type { Optimizer } from "./optimizer.js";
+import { isElementwise, type Optimizer } from "./optimizer.js";
 
 /** Gradient clipping. `value` first bounds each element to ±value; `norm` then scales all gradients together down to this global norm. */
 export interface Clip {
@@ -60,6 +60,7 @@ export interface Update {
   /** The global norm [1] of the gradients, before they are clipped by it. */
   readonly norm: Tensor;
   readonly commit: readonly Assignment[];
+  readonly forEach?: ForEach;
 }
 
 /**
@@ -72,37 +73,42 @@ export function updateWith(g: readonly Tensor[], options: UpdateOptions): Update
   const weights = [...network.parameters.values()];
   const tensors = [...network.tensors.values()];
   if (parts > 1) g = g.map((gradient) => gradient.div(parts));
-  if (!first)
-    g = g.map((gradient, i) =>
-      gradient.add(current(keptFor(variables.gathered, "gathered", names[i]!, weights[i]!.shape))),
-    );
-  if (!last) {
-    const commit = names.map((name, i) => ({
-      variable: keptFor(variables.gathered, "gathered", name, weights[i]!.shape),
-      tensor: g[i]!,
-    }));
-    return { norm: globalNorm(g), commit };
-  }
+  const gathered = (i: number): Variable => keptFor(variables.gathered, "gathered", names[i]!, weights[i]!.shape);
+  if (!first) g = g.map((gradient, i) => gradient.add(current(gathered(i))));
+  if (!last) return { norm: globalNorm(g), commit: g.map((tensor, i) => ({ variable: gathered(i), tensor })) };
   if (clip.value !== undefined) g = clipByValue(g, clip.value);
-  const clipped = clip.norm === undefined ? { gradients: g, norm: globalNorm(g) } : clipByNorm(g, clip.norm);
-  const scalars = Object.fromEntries([
-    ["learningRate", current(variables.learningRate)],
-    ...[...variables.scalars].map(([name, scalar]) => [name, current(scalar)]),
-  ]) as Record<string, Tensor>;
-  const commit = names.flatMap((name, i) => {
-    const slots = Object.keys(optimizer.slots).map((slot): [string, Variable] => [
-      slot,
-      slotOf(variables, optimizer, name, slot, weights[i]!),
-    ]);
-    const values = Object.fromEntries(slots.map(([slot, kept]) => [slot, current(kept)]));
-    const next = optimizer.update({ name, w: tensors[i]!, g: clipped.gradients[i]!, slots: values, scalars });
-    const given = slots.map(([slot, kept]) => [kept, next.slots[slot]] as const);
-    return [[weights[i]!, next.w] as const, ...given].map(([variable, tensor]) => {
-      if (!tensor) throw new UserError(`${optimizer.name}: update gives no ${variable.name}`);
-      return { variable, tensor };
-    });
+  const norm = globalNorm(g);
+  const coefficient = clip.norm === undefined ? undefined : coefficientOf(norm, clip.norm);
+  const slotNames = Object.keys(optimizer.slots);
+  const scalars = new Map([["learningRate", variables.learningRate], ...variables.scalars]);
+  const members = names.map((name, i) => {
+    const slots = slotNames.map((slot) => slotOf(variables, optimizer, name, slot, weights[i]!));
+    const others = [...slots, ...scalars.values()].map(current);
+    return {
+      inputs: [tensors[i]!, g[i]!, ...others, ...(coefficient ? [coefficient] : [])],
+      variables: [weights[i]!, ...slots],
+    };
   });
-  return { norm: clipped.norm, commit };
+  const updated = (name: string, { inputs: [w, g, ...others], variables }: (typeof members)[number]): Tensor[] => {
+    const next = () => others.shift()!;
+    const slots = Object.fromEntries(slotNames.map((slot) => [slot, next()]));
+    const values = Object.fromEntries([...scalars.keys()].map((scalar) => [scalar, next()]));
+    const clipped = coefficient ? g!.mul(next()) : g!;
+    const after = optimizer.update({ name, w: w!, g: clipped, slots, scalars: values });
+    return [after.w, ...slotNames.map((slot) => after.slots[slot])].map((tensor, i) => {
+      if (!tensor) throw new UserError(`${optimizer.name}: update gives no ${variables[i]!.name}`);
+      return tensor;
+    });
+  };
+  const [one] = members;
+  if (one && isElementwise(optimizer)) {
+    const inputs = one.inputs.map(() => new Tensor("stepInput", [], [1]));
+    return { norm, commit: [], forEach: { inputs, outputs: updated("", { ...one, inputs }), members } };
+  }
+  const commit = members.flatMap((member, i) =>
+    updated(names[i]!, member).map((tensor, k) => ({ variable: member.variables[k]!, tensor })),
+  );
+  return { norm, commit };
 }
 
 /** The variable of `known` for a parameter, made when first asked for. */

@@ -1,5 +1,5 @@
 // T steps of a window, S of a segment, N rows of the batch.
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { Backend } from "../../src/backend/contract.js";
 import { reference } from "../../src/backend/reference/index.js";
 import { wasm } from "../../src/backend/wasm/index.js";
@@ -38,6 +38,7 @@ import {
   type Report,
   type TrainerOptions,
 } from "../../src/train/trainer.js";
+import { PageWorker } from "../backend/wasm/page-worker.js";
 import { sourceOf } from "./source.js";
 
 const rng = createRng(7);
@@ -243,12 +244,14 @@ describe("recomputed segments give the gradients of the whole window", () => {
     const model = head(2, recurrent(lstm(6), { layers: 2 }));
     const data = stream(40, { rows: 4 });
     const whole = await train(model, data, { batch: 4, backend: reference() });
+    vi.stubGlobal("Worker", PageWorker);
     const plain = wasm();
     const options = { relaxed: false, revectorized: false, threads: 1, remote: true };
     const remote: Backend = { ...plain, createSession: async () => createWasmSession(plain, options) };
     for (const backend of [wasm({ threads: 1 }), wasm({ threads: 2, shareFrom: 0 }), remote]) {
       expectSame(await train(model, data, { batch: 4, bptt: { recompute: true }, backend }), whole, 2e-5);
     }
+    vi.unstubAllGlobals();
   });
 });
 

@@ -16,7 +16,7 @@ import type { TrainingData } from "../../src/train/data.js";
 import { NonFiniteError } from "../../src/train/diagnose.js";
 import type { Loss } from "../../src/train/loss.js";
 import { crossEntropy, mse } from "../../src/train/losses.js";
-import { adam, sgd } from "../../src/train/optimizers.js";
+import { adam, rmsprop, sgd } from "../../src/train/optimizers.js";
 import { type Bptt, createTrainer, type Report, type Trainer, type TrainerOptions } from "../../src/train/trainer.js";
 import { sourceOf } from "./source.js";
 
@@ -602,5 +602,30 @@ describe("an optimiser of one's own", () => {
     // Errors −1 and −2: dw = 2·(−1·1 − 2·2)/2 = −5.
     expect(Array.from(after["head.weight"]!.data)).toEqual([1 + 0.5 * 5]);
     expect(Array.from(after["head.bias"]!.data)).toEqual([1]);
+  });
+
+  it("gives what the built-in one gives, which is traced for one element of all parameters", async () => {
+    for (const given of [
+      adam({ weightDecay: 0.1, amsgrad: true }),
+      rmsprop({ momentum: 0.9, centered: true }),
+      sgd(),
+    ]) {
+      const calls: string[] = [];
+      const update: typeof given.update = (state) => {
+        calls.push(state.name);
+        return given.update(state);
+      };
+      const runs: unknown[] = [];
+      for (const optimizer of [given, { ...given, learningRate: given.learningRate }, { ...given, update }]) {
+        const trainer = await createTrainer(model(), options({ optimizer, clip: { norm: 0.5, value: 0.3 } }));
+        await reports(trainer, textBatches(text), { steps: 4 });
+        const { parameters, optimizer: slots } = await trainer.checkpoint();
+        runs.push([parameters, slots]);
+        trainer.dispose();
+      }
+      expect(runs[1]).toEqual(runs[0]);
+      expect(runs[2]).toEqual(runs[0]);
+      expect(calls).toEqual(Object.keys((runs[0] as [object])[0]));
+    }
   });
 });

@@ -12,12 +12,11 @@ function validates(relaxed: boolean): boolean {
 }
 
 type Compiling = <T>(act: () => T) => T;
-let around: Compiling = (act) => act();
 
 /** Validates or compiles code: Node 20 knows relaxed SIMD only while a flag is set (`flags-node.ts`). */
-export const compiling: Compiling = (act) => around(act);
+export let compiling: Compiling = (act) => act();
 export function setCompiling(next: Compiling): void {
-  around = next;
+  compiling = next;
 }
 
 /** 128-bit vectors: without them there is no wasm backend. */

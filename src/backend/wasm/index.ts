@@ -6,7 +6,7 @@ import { checkOptions, UserError } from "../../errors.js";
 import type { Backend } from "../contract.js";
 import { hasRelaxedSimd, hasSimd, revectorizes } from "./features.js";
 import { type CompileModule, createWasmSession, type WasmSession } from "./session.js";
-import { isPage, noSharedMemory, processors } from "./threads/thread.js";
+import { hasSharedMemory, isPage, processors } from "./threads/thread.js";
 
 /** Options of `wasm`; all have defaults. */
 export interface WasmOptions {
@@ -54,8 +54,8 @@ export function wasm(options: WasmOptions = {}): WasmBackend {
       if (!hasSimd()) throw new UserError("the wasm backend needs WebAssembly SIMD, which this engine does not have");
       const relaxed = options.relaxedSimd !== "off" && hasRelaxedSimd();
       const { profile, compile, shareFrom, revectorized = revectorizes() } = options;
-      const threads = threadsFor(options.threads);
-      const remote = isPage() && !!noSharedMemory();
+      const threads = await threadsFor(options.threads);
+      const remote = isPage() && !hasSharedMemory();
       return createWasmSession(backend, { relaxed, remote, revectorized, threads, shareFrom, profile, compile });
     },
   };
@@ -64,19 +64,16 @@ export function wasm(options: WasmOptions = {}): WasmBackend {
 
 /** More than this rarely pays for one batch. */
 const MOST_THREADS = 8;
-let said = false;
 
 function checkThreads(threads: WasmOptions["threads"] = "auto"): void {
   if (threads !== "auto" && (!Number.isInteger(threads) || threads < 1))
     throw new UserError(`threads must be "auto" or a whole number of at least 1, not ${threads}`);
 }
 
-function threadsFor(wanted: WasmOptions["threads"] = "auto"): number {
+async function threadsFor(wanted: WasmOptions["threads"] = "auto"): Promise<number> {
   const threads = wanted === "auto" ? Math.min(processors(), MOST_THREADS) : wanted;
-  const missing = threads > 1 && noSharedMemory();
-  if (!missing) return threads;
-  if (!said) console.warn(`throughtime: one thread instead of ${threads}: ${missing}`);
-  said = true;
+  if (threads === 1 || hasSharedMemory()) return threads;
+  (await import("./threads/one-thread.js")).sayWhy(threads);
   return 1;
 }
 

@@ -12,7 +12,7 @@ import { columnsOf, rowsOf, sizeOf } from "../../graph/shape.js";
 import type { LoopBody, LoopOutput, Tensor } from "../../graph/tensor.js";
 import type { Variable } from "../../graph/variable.js";
 import type { Kernel, Statement, View } from "../program.js";
-import { reachable } from "../rewriting/simplify.js";
+import { needed } from "../rewriting/simplify.js";
 import { matrix, overTime, reshaped, sameView } from "../views.js";
 import { copyChain, fusedChain, moveChain } from "./chains.js";
 import { kernelsOf } from "./kernels.js";
@@ -185,7 +185,7 @@ export function createLowering(storage: Storage, all: readonly Tensor[], outside
     const placeholders = new Set([...stepInputs, ...states]);
     const varying = new Set(varyingTensors(placeholders, results).map(representative));
     const isOwn = (tensor: Tensor): boolean => varying.has(tensor) && !placeholders.has(tensor);
-    const own = reachable(results, representative, placeholders).filter(isOwn);
+    const own = needed(results, representative, placeholders).filter(isOwn);
     for (const tensor of results) wanted.add(tensor);
     const absorbed = absorbedIn(own);
     const groups = schedule(own, representative, absorbed);

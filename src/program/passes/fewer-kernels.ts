@@ -13,6 +13,7 @@ import {
   reads,
   type Statement,
   type View,
+  viewsOf,
   writes,
 } from "../program.js";
 import { sameView } from "../views.js";
@@ -49,7 +50,7 @@ export function fewerKernels(
       const chain = result[from];
       if (chain?.kind !== "chain" || chain.by !== copy.by) continue;
       const store = chain.stores.find((each) => sameView(each.to, source));
-      if (!store || result.slice(from, at).some((statement) => touchesAny(statement, to.to, both))) continue;
+      if (!store || result.slice(from, at).some((statement) => touchesAny(statement, to.to, viewsOf))) continue;
       const unread = isOnlyIn(source, [chain, copy as Kernel]) && !touchesAny(chain, source, reads);
       const merged: Kernel & Chain = {
         ...chain,
@@ -83,7 +84,7 @@ export function fewerKernels(
         const between = [...result.slice(first + 1, at)];
         const apart = chain.loads.every((view) => sameView(view, to) || !overlap(view, to));
         const free = chain.stores.every((each) => !overlap(each.to, to));
-        if (!apart || !free || between.some((statement) => touchesAny(statement, to, both))) continue;
+        if (!apart || !free || between.some((statement) => touchesAny(statement, to, viewsOf))) continue;
         const [early, late]: [Kernel & Chain, Kernel & Product] = [
           { ...chain, stores: chain.stores.map((each) => (each === store ? { ...each, to, flush } : each)) },
           { ...maker, out: to, accumulate: true },
@@ -115,7 +116,6 @@ function isSum(statement: Statement): statement is ChainStatement {
   return add?.op === "add" && rest.length === 0 && add.args[0] !== add.args[1] && statement.stores[0]!.value === 2;
 }
 
-const both = (kernel: Kernel): readonly View[] => [...reads(kernel), ...writes(kernel)];
 const touchesAny = (statement: Statement, view: View, views: typeof reads): boolean =>
   kernelsIn(statement).some((kernel) =>
     views(kernel).some((other) => (statement.kind === "loop" ? other.buffer === view.buffer : overlap(other, view))),
@@ -138,15 +138,15 @@ function usesOf(statements: readonly Statement[]): Map<number, Kernel[]> {
   const uses = new Map<number, Kernel[]>();
   for (const statement of statements)
     for (const kernel of kernelsIn(statement))
-      for (const { buffer } of both(kernel)) uses.set(buffer, [...(uses.get(buffer) ?? []), kernel]);
+      for (const { buffer } of viewsOf(kernel)) uses.set(buffer, [...(uses.get(buffer) ?? []), kernel]);
   return uses;
 }
 
 function replaceUses(uses: Map<number, Kernel[]>, old: readonly Kernel[], made: Kernel): void {
-  for (const { buffer } of old.flatMap(both)) {
+  for (const { buffer } of old.flatMap(viewsOf)) {
     const left = uses.get(buffer)!.filter((kernel) => !old.includes(kernel));
-    uses.set(buffer, both(made).some((view) => view.buffer === buffer) ? [...left, made] : left);
+    uses.set(buffer, viewsOf(made).some((view) => view.buffer === buffer) ? [...left, made] : left);
   }
-  for (const { buffer } of both(made))
+  for (const { buffer } of viewsOf(made))
     if (!uses.get(buffer)?.includes(made)) uses.set(buffer, [...(uses.get(buffer) ?? []), made]);
 }

@@ -15,6 +15,7 @@ import {
   reads,
   type Statement,
   type View,
+  viewsOf,
   writes,
 } from "../program.js";
 import { withViews } from "../views.js";
@@ -39,10 +40,9 @@ export function intoLoops(
   return result;
 }
 
-const touches = (statement: Statement, buffer: number): boolean =>
-  kernelsIn(statement).some((kernel) => [...reads(kernel), ...writes(kernel)].some((view) => view.buffer === buffer));
-const writesTo = (statement: Statement, buffer: number): boolean =>
-  kernelsIn(statement).some((kernel) => writes(kernel).some((view) => view.buffer === buffer));
+const touches = (statement: Statement, buffer: number, views: typeof reads = viewsOf): boolean =>
+  kernelsIn(statement).some((kernel) => views(kernel).some((view) => view.buffer === buffer));
+const writesTo = (statement: Statement, buffer: number): boolean => touches(statement, buffer, writes);
 
 /** The rows of each step of a view over all steps; undefined where they do not divide. */
 function stepOf(view: View, steps: number): View | undefined {

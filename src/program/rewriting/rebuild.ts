@@ -1,8 +1,8 @@
 /** Making a graph again with some of its tensors replaced, and what such replacements ask about it. */
 import { listed } from "../../graph/maps.js";
 import { varyingTensors } from "../../graph/partition.js";
+import { reachable } from "../../graph/reachable.js";
 import { type LoopBody, onInputs, type Tensor } from "../../graph/tensor.js";
-import { reachable } from "./simplify.js";
 
 /** Who reads what in a graph, the bodies of its loops included. */
 export interface Anatomy {

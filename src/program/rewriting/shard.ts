@@ -14,10 +14,10 @@
  */
 import { opTable } from "../../graph/ops/table.js";
 import { isPointwise } from "../../graph/pointwise.js";
+import { reachable } from "../../graph/reachable.js";
 import { columnsOf, rowsOf, type Shape, sameShape } from "../../graph/shape.js";
 import { type Attributes, inScopeOf, type LoopBody, Tensor } from "../../graph/tensor.js";
 import type { Shard } from "../program.js";
-import { reachable } from "./simplify.js";
 
 /** A tensor as one worker has it. */
 interface Sharded {
@@ -259,9 +259,11 @@ class Sharding {
       this.known.set(placeholder, { tensor: local, spread: shared ? "own" : "whole" });
     });
     // What the body takes from outside has been visited, and reduced where it is partial.
-    this.outside = new Set(this.known.keys());
+    const outside = new Set(this.known.keys());
+    this.outside = outside;
     this.madeOutside.clear();
-    for (const tensor of reachable([...loop.next, ...loop.sequences], undefined, this.outside)) this.visit(tensor);
+    const inside = (tensor: Tensor): readonly Tensor[] => (outside.has(tensor) ? [] : tensor.inputs);
+    for (const tensor of reachable([...loop.next, ...loop.sequences], inside)) this.visit(tensor);
     const next = loop.next.map(place);
     captured.push(...this.madeOutside);
     this.outside = undefined;

@@ -1,41 +1,23 @@
-/** Walking the graph, and merging tensors that compute the same. */
-
+/** Merging tensors that compute the same. */
 import { kept } from "../../graph/maps.js";
+import { reachable } from "../../graph/reachable.js";
 import type { Tensor } from "../../graph/tensor.js";
 import type { Variable } from "../../graph/variable.js";
 import type { Representative } from "../lowering/schedule.js";
 
-/**
- * The tensors that `roots` need, in topological order. A loop stands for its body. With `stop`, the walk ends there.
- */
-export function reachable(
+/** The tensors that `roots` need. With `stop`, the walk ends there. */
+export const needed = (
   roots: readonly Tensor[],
   representative: Representative = (tensor) => tensor,
   stop?: ReadonlySet<Tensor>,
-): Tensor[] {
-  const found = new Set<Tensor>();
-  const pending = roots.map(representative);
-  for (let tensor = pending.pop(); tensor; tensor = pending.pop()) {
-    if (found.has(tensor)) continue;
-    found.add(tensor);
-    if (!stop?.has(tensor)) pending.push(...tensor.inputs.map(representative));
-  }
-  return [...found].sort((a, b) => a.id - b.id);
-}
+): Tensor[] =>
+  reachable(roots.map(representative), (tensor) => (stop?.has(tensor) ? [] : tensor.inputs.map(representative)));
 
 /** Every tensor, the bodies of loops included. */
-export function everything(roots: readonly Tensor[]): Tensor[] {
-  const found = new Set<Tensor>();
-  const pending = [...roots];
-  for (let tensor = pending.pop(); tensor; tensor = pending.pop()) {
-    if (found.has(tensor)) continue;
-    found.add(tensor);
-    pending.push(...tensor.inputs);
-    const loop = tensor.attributes.loop;
-    if (loop) pending.push(...loop.next, ...loop.sequences, ...loop.stepInputs, ...loop.states);
-  }
-  return [...found].sort((a, b) => a.id - b.id);
-}
+export const everything = (roots: readonly Tensor[]): Tensor[] =>
+  reachable(roots, ({ inputs, attributes: { loop } }) =>
+    loop ? [...inputs, ...loop.next, ...loop.sequences, ...loop.stepInputs, ...loop.states] : inputs,
+  );
 
 /** What a tensor does with its inputs, a loop's body apart. */
 export function describe(

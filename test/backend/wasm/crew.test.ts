@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import type { Session } from "../../../src/backend/contract.js";
 import { wasm } from "../../../src/backend/wasm/index.js";
 import { createWasmSession } from "../../../src/backend/wasm/session.js";
@@ -10,6 +10,7 @@ import { current, matmul, sumAll } from "../../../src/graph/language.js";
 import { gradients } from "../../../src/graph/sweep.js";
 import { batchVariable, variable } from "../../../src/graph/variable.js";
 import type { ProgramOptions } from "../../../src/program/lower.js";
+import { PageWorker } from "./page-worker.js";
 
 const [x, w, dw] = [batchVariable("x", [6, 3]), variable("w", [3, 2]), variable("dw", [3, 2])];
 
@@ -53,6 +54,7 @@ it("compiles further programs while its threads wait", async () => {
 });
 
 it("keeps memory and programs in a worker where memory cannot be shared", async () => {
+  vi.stubGlobal("Worker", PageWorker);
   const backend = wasm();
   const options = { relaxed: false, revectorized: false, threads: 1, remote: true };
   const session = await createWasmSession(backend, options);
@@ -74,6 +76,7 @@ it("keeps memory and programs in a worker where memory cannot be shared", async 
   expect(Array.from(await session.read(dw))).toEqual([0, 0, 0, 0, 0, 0]);
   session.dispose();
   here.dispose();
+  vi.unstubAllGlobals();
 });
 
 const threadsNow = (): number => readdirSync("/proc/self/task").length;

@@ -45,7 +45,7 @@ describe("a kernel that the device refuses", () => {
     { what: "after a loop", stepwise: false, label: "dweight_hh" },
     { what: "that is a whole loop", stepwise: false, label: "lstm_l0: backward" },
     { what: "at each step of a loop", stepwise: true, label: "dh" },
-    { what: "of the update", stepwise: false, label: "add add add" },
+    { what: "of the update", stepwise: false, label: "update" },
   ])("is named with its program where its text is wrong: $what", async ({ stepwise, label }) => {
     spoilt.by = spoiling(label, broken);
     const trainer = await trainerOn(await nullDevice(), { stepwise });

@@ -58,7 +58,7 @@ describe("a device whose memory others have", () => {
     const error = await errorOf(train(trainer, 1));
     expect(error).toBeInstanceOf(UserError);
     expect(error.message).toMatch(
-      /^the program "training step" needs 1\d\d MiB of the graphics device \(9\d MiB for variables, 6\d MiB for temporaries, 1 MiB for whole numbers\), which has no 9\d MiB left for variables: a smaller model, batch or window needs less, and so does bptt.recompute$/,
+      /^the program "training step" needs 1\d\d MiB of the graphics device \(9\d MiB for variables, 3\d MiB for temporaries, 1 MiB for whole numbers\), which has no 9\d MiB left for variables: a smaller model, batch or window needs less, and so does bptt.recompute$/,
     );
     for (const buffer of others) buffer.destroy();
     expect(await gives(device, MEMORY_OF_NULL)).toBe(false);

@@ -7,7 +7,8 @@
  */
 import { kept } from "../../../graph/maps.js";
 import type { RunParameters } from "../module.js";
-import { disposed, mayBlock, startThread, type Thread } from "./thread.js";
+import { startThread } from "./start.js";
+import { disposed, mayBlock, type Thread } from "./thread.js";
 
 /** What one worker needs to run a program. */
 export interface Part {

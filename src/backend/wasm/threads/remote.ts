@@ -4,7 +4,7 @@
  */
 import type { Crew } from "./crew.js";
 import { arrayOf, MAX_PAGES, type Store } from "./store.js";
-import { disposed, startThread } from "./thread.js";
+import { disposed, startInPage } from "./thread.js";
 
 const source = `
 let memory;
@@ -35,7 +35,7 @@ export function createRemote(): Remote {
     failure = error;
     for (const { reject } of waiting.splice(0)) reject(error);
   };
-  const thread = startThread(source, (answer) => waiting.shift()?.resolve(answer as never), fail);
+  const thread = startInPage(source, (answer) => waiting.shift()?.resolve(answer as never), fail);
   thread.hold(false);
   const ask = <T>(question: unknown): Promise<T> =>
     new Promise<T>((resolve, reject) => {

@@ -1,12 +1,12 @@
 /** Whether a computation is shared by threads, each with its rows of the batch, and what each of them runs. */
 import { varyingTensors } from "../../../graph/partition.js";
+import { reachable } from "../../../graph/reachable.js";
 import { columnsOf, rowsOf, sizeOf } from "../../../graph/shape.js";
 import type { Tensor } from "../../../graph/tensor.js";
 import { type ProgramOptions, rootsOf } from "../../../program/lower.js";
 import { lowerShard } from "../../../program/lower-shard.js";
 import type { Program, Statement } from "../../../program/program.js";
 import { batchOf } from "../../../program/rewriting/shard.js";
-import { reachable } from "../../../program/rewriting/simplify.js";
 import { productWork } from "../../../program/work.js";
 import { checkBounds } from "../bounds.js";
 

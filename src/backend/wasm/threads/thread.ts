@@ -1,5 +1,4 @@
-/** Worker threads of Node and of browsers, and what there is for them. */
-
+/** Web workers, and what there is for threads in Node and in browsers. */
 import { UserError } from "../../../errors.js";
 
 /** A worker of either world. */
@@ -11,54 +10,15 @@ export interface Thread {
 }
 
 const listening = `
-if (typeof process === "object" && process.getBuiltinModule) {
-  const { parentPort } = process.getBuiltinModule("node:worker_threads");
-  parentPort.on("message", (data) => receive((message) => parentPort.postMessage(message), data));
-} else onmessage = ({ data }) => receive((message) => postMessage(message), data);
+onmessage = ({ data }) => receive((message) => postMessage(message), data);
 `;
 
-interface NodeWorker {
-  postMessage(message: unknown): void;
-  on(event: string, listener: (value: never) => void): void;
-  ref(): void;
-  unref(): void;
-  terminate(): void;
-}
-interface WorkerOptions {
-  readonly eval: true;
-  readonly execArgv: readonly string[];
-  /** Otherwise Node would load its streams, to hand on what a worker prints; ours print nothing. */
-  readonly stdout: true;
-  readonly stderr: true;
-}
-type NodeWorkerConstructor = new (source: string, options: WorkerOptions) => NodeWorker;
-
-/** Node's built-in modules without an import that a bundler for the browser would trip over. */
-function nodeModule<T>(name: string): T | undefined {
-  const host = (globalThis as { process?: { getBuiltinModule?(name: string): unknown } }).process;
-  return host?.getBuiltinModule?.(name) as T | undefined;
-}
-
-/**
- * Starts a worker on JavaScript that defines `receive(post, message)`; there is no file to locate. It holds a process
- * alive until it is told otherwise.
- */
-export function startThread(
+/** Starts a worker on JavaScript that defines `receive(post, message)`; there is no file to locate. */
+export function startInPage(
   source: string,
   receive: (message: unknown) => void,
   fail: (error: unknown) => void,
 ): Thread {
-  const node = nodeModule<{ Worker: NodeWorkerConstructor }>("node:worker_threads");
-  if (node) {
-    const worker = new node.Worker(source + listening, { eval: true, execArgv: [], stdout: true, stderr: true });
-    worker.on("message", receive);
-    worker.on("error", fail);
-    return {
-      post: (message) => worker.postMessage(message),
-      hold: (alive) => (alive ? worker.ref() : worker.unref()),
-      terminate: () => worker.terminate(),
-    };
-  }
   const url = URL.createObjectURL(new Blob([source + listening], { type: "text/javascript" }));
   const worker = new Worker(url);
   worker.onmessage = ({ data }: MessageEvent<unknown>) => receive(data);
@@ -73,19 +33,21 @@ export function startThread(
   };
 }
 
+/** Node's built-in modules without an import that a bundler for the browser would trip over. */
+export function nodeModule<T>(name: string): T | undefined {
+  const host = (globalThis as { process?: { getBuiltinModule?(name: string): unknown } }).process;
+  return host?.getBuiltinModule?.(name) as T | undefined;
+}
+
 /** Processors that threads can run on. */
 export function processors(): number {
   const os = nodeModule<{ availableParallelism?(): number }>("node:os");
   return os?.availableParallelism?.() ?? globalThis.navigator?.hardwareConcurrency ?? 1;
 }
 
-/** Why there is no memory for threads here; undefined where there is. */
-export function noSharedMemory(): string | undefined {
-  if (typeof SharedArrayBuffer !== "undefined" && typeof Atomics !== "undefined") return undefined;
-  return (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated === false
-    ? "this page is not cross-origin isolated (it wants the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp)"
-    : "this engine has no SharedArrayBuffer";
-}
+/** Whether there is memory for several threads. */
+export const hasSharedMemory = (): boolean =>
+  typeof SharedArrayBuffer !== "undefined" && typeof Atomics !== "undefined";
 
 /** Whether this is the thread of a page. */
 export const isPage = (): boolean => typeof document !== "undefined" && typeof window !== "undefined";
@@ -101,7 +63,7 @@ export function mayBlock(): boolean {
 }
 
 /** Whether there should be shared memory: for several threads, and for one that is not a page's own. */
-export const wantsShared = (threads: number): boolean => !noSharedMemory() && (threads > 1 || !mayBlock());
+export const wantsShared = (threads: number): boolean => hasSharedMemory() && (threads > 1 || !mayBlock());
 
 /** Why nothing more comes from a session. */
 export const disposed = (): UserError => new UserError("this session is disposed: create a new one");

@@ -7,10 +7,8 @@ export interface TileShape {
   readonly columns: number;
 }
 
-/** Greatest depth of a block, and greatest size in bytes of a block of A. */
-interface Block {
-  readonly depth: number;
-  readonly bytes: number;
+interface Tile extends TileShape {
+  readonly cost: number;
 }
 
 export interface Tuning {
@@ -22,43 +20,26 @@ export interface Tuning {
    * Tiles for the rest, tallest and best first, each with the time it takes per column in terms of a row of the best. At
    * most one of several panels' width is used, for the last one or two rows.
    */
-  readonly tiles: readonly (TileShape & { readonly cost: number })[];
-  readonly block: Block;
-  /** For a transposed A, whose rows lie across: a deep block touches many pages. */
-  readonly transposedBlock: Block;
+  readonly tiles: readonly Tile[];
 }
 
+/** Tiles of 6 rows to 1, a panel wide; of 2 rows two panels, of 1 row three. */
+const tuning = (panel: number, fewRows: readonly number[], costs: readonly number[]): Tuning => ({
+  panel,
+  fewRows,
+  tiles: costs.map((cost, i) => ({ rows: 6 - i, columns: panel * Math.max(1, i - 2), cost })),
+});
+
 /** Measured on Node 20 and 24: `test/backend/wasm/bench.ts`. */
-export const tuning128: Tuning = {
-  fewRows: [28, 16, 12],
-  panel: 8,
-  tiles: [
-    { rows: 6, columns: 8, cost: 6 },
-    { rows: 5, columns: 8, cost: 5.2 },
-    { rows: 4, columns: 8, cost: 4.4 },
-    { rows: 3, columns: 8, cost: 4 },
-    { rows: 2, columns: 16, cost: 2.2 },
-    { rows: 1, columns: 24, cost: 1.4 },
-  ],
-  block: { depth: 512, bytes: 24576 },
-  transposedBlock: { depth: 128, bytes: 131072 },
-};
+export const tuning128 = tuning(8, [28, 16, 12], [6, 5.2, 4.4, 4, 2.2, 1.4]);
 
 /** For V8's 256-bit revectorisation, which makes one instruction of two on neighbouring vectors: Node 24. */
-export const tuning256: Tuning = {
-  fewRows: [48, 32, 24],
-  panel: 16,
-  tiles: [
-    { rows: 6, columns: 16, cost: 6 },
-    { rows: 5, columns: 16, cost: 5.4 },
-    { rows: 4, columns: 16, cost: 4.7 },
-    { rows: 3, columns: 16, cost: 4.6 },
-    { rows: 2, columns: 32, cost: 2.4 },
-    { rows: 1, columns: 48, cost: 3.2 },
-  ],
-  block: { depth: 512, bytes: 24576 },
-  transposedBlock: { depth: 128, bytes: 131072 },
-};
+export const tuning256 = tuning(16, [48, 32, 24], [6, 5.4, 4.7, 4.6, 2.4, 3.2]);
+
+/** Greatest depth of a block, and greatest size in bytes of a block of A. */
+const BLOCK = { depth: 512, bytes: 24576 };
+/** Of a transposed A, whose rows lie across: a deep block touches many pages. */
+const TRANSPOSED_BLOCK = { depth: 128, bytes: 131072 };
 
 /** A total in `count` parts of `size` and a rest: even parts where some divisor is at least half of the greatest size. */
 export function split(total: number, greatest: number): { size: number; count: number; rest: number } {
@@ -84,20 +65,28 @@ export function tilesOf(m: number, tuning: Tuning): Tiles[] {
   const wide = tuning.tiles.filter(({ columns }) => columns > tuning.panel);
   const tall = tuning.tiles.filter(({ columns }) => columns === tuning.panel);
 
-  type Way = { readonly cost: number; readonly tiles: readonly TileShape[] };
-  const cheapest = (ways: readonly Way[]): Way | undefined =>
-    ways.reduce<Way | undefined>((least, way) => (least && least.cost <= way.cost ? least : way), undefined);
-  /** The best way to make up 0, 1, … rows of tall tiles. */
-  const reached: (Way | undefined)[] = [{ cost: 0, tiles: [] }];
-  const and = (way: Way | undefined, tile: Tuning["tiles"][number]): Way[] =>
-    way ? [{ cost: way.cost + tile.cost, tiles: [...way.tiles, tile] }] : [];
+  /** The least cost of 0, 1, … rows of tall tiles, and the last tile in each. */
+  const costs = [0];
+  const lasts: Tile[] = [];
   for (let rows = 1; rows <= rest; rows++)
-    reached.push(cheapest(tall.flatMap((tile) => and(reached[rows - tile.rows], tile))));
-  const last = wide.flatMap((tile) => and(reached[rest - tile.rows], tile));
-  const { tiles } = cheapest([...(reached[rest] ? [reached[rest]] : []), ...last])!;
-  return tuning.tiles.flatMap(({ rows, columns }) => {
-    const count = tiles.filter((tile) => tile.rows === rows).length + (rows === best.rows ? bulk : 0);
-    return count > 0 ? [{ rows, columns, count }] : [];
+    for (const tile of tall) {
+      const cost = costs[rows - tile.rows]! + tile.cost;
+      if (cost < (costs[rows] ?? Infinity)) [costs[rows], lasts[rows]] = [cost, tile];
+    }
+  let least = costs[rest] ?? Infinity;
+  let last = lasts[rest];
+  for (const tile of wide) {
+    const cost = costs[rest - tile.rows]! + tile.cost;
+    if (cost < least) [least, last] = [cost, tile];
+  }
+  const counts = new Map([[best, bulk]]);
+  for (let rows = rest; rows > 0; last = lasts[rows]) {
+    counts.set(last!, (counts.get(last!) ?? 0) + 1);
+    rows -= last!.rows;
+  }
+  return tuning.tiles.flatMap((tile) => {
+    const count = counts.get(tile) ?? 0;
+    return count > 0 ? [{ rows: tile.rows, columns: tile.columns, count }] : [];
   });
 }
 
@@ -136,8 +125,8 @@ export interface Blocking {
 
 /** Blocks of the depth, and of the rows in each. */
 export function blocking(m: number, n: number, k: number, transposedA: boolean, tuning: Tuning): Blocking {
-  const limits = transposedA ? tuning.transposedBlock : tuning.block;
-  const depths = split(k, m * n * BYTES < LARGE_OUT ? limits.depth : tuning.block.depth);
+  const limits = transposedA ? TRANSPOSED_BLOCK : BLOCK;
+  const depths = split(k, m * n * BYTES < LARGE_OUT ? limits.depth : BLOCK.depth);
   const bytes = depths.size * BYTES;
   const most = depths.size > SHALLOW ? Math.floor(limits.bytes / bytes) : Math.floor(SHALLOW_OUT / (n * BYTES));
   return { depths, blocks: rowBlocks(tilesOf(m, tuning), m * bytes <= SMALL_A && depths.size > SHALLOW ? m : most) };
