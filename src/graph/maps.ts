@@ -15,3 +15,10 @@ export function kept<K, V>(
 export const listed = <K, V>(lists: Map<K, V[]>, key: K, value: V): void => {
   kept(lists, key, () => []).push(value);
 };
+
+/** Makes an entry the latest of a map that holds `most`: of more, the one that has been so for longest is forgotten. */
+export function remember<K, V>(map: Map<K, V>, key: K, value: V, most: number): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > most) map.delete(map.keys().next().value!);
+}

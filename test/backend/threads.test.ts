@@ -275,7 +275,9 @@ describe("a session with threads", () => {
     expect((await trained(wasm({ threads: 2 }), model, crossEntropy(), indices)).threads).toEqual([1]);
   });
   it("refuses threads that are no number of threads", async () => {
-    expect(() => wasm({ threads: 0 })).toThrow('threads must be "auto" or a whole number of at least 1, not 0');
+    expect(() => wasm({ threads: 0 })).toThrow(
+      'threads, unless they are "auto", must be a whole number of at least 1, not 0',
+    );
     expect(() => wasm({ threads: 1.5 })).toThrow(/not 1\.5/);
     await expect(createTrainer(model, { loss: mse(), optimizer: adam(), backend: wasm(), threads: 2 })).rejects.toThrow(
       /wasm\({ threads }\)/,

@@ -34,6 +34,19 @@ describe("the generator", () => {
     expect(Math.abs(sum)).toBeLessThan(5 * Math.sqrt(20_000 / 12));
   });
 
+  it("draws many at once as it draws one by one, and goes on behind them", () => {
+    const [many, single] = [createRng("many"), createRng("many")];
+    for (const [count, bound] of [
+      [5, 1],
+      [0, 1],
+      [3000, 0.25],
+    ] as const)
+      expect(many.uniforms(count, bound)).toEqual(
+        Float64Array.from({ length: count }, () => (2 * single.uniform() - 1) * bound),
+      );
+    expect([many.uniform(), many.normal(), many.state()]).toEqual([single.uniform(), single.normal(), single.state()]);
+  });
+
   it("goes on from its state as if never stopped, after any draws, also through JSON", () => {
     const kinds = fc.array(fc.nat(2), { maxLength: 12 });
     fc.assert(

@@ -2,6 +2,7 @@
  * What lowering and emission have made, by what it was made of: a second trainer of the same shapes only traces, and has its own
  * variables in a program that is there already. The last few are kept.
  */
+import { remember } from "../../graph/maps.js";
 import type { ProgramOptions } from "../../program/lower.js";
 import type { Program, Variable } from "../../program/program.js";
 import { onVariables, structureOf } from "../../program/structure.js";
@@ -39,9 +40,7 @@ export function lowerOnce(source: ProgramOptions, settings: unknown, make: () =>
     const bare = variables.map((variable) => ({ ...variable, initial: [] }));
     known = { variables: bare, programs: onVariables(make(), variables, bare), emitted: new Map() };
   }
-  lowered.delete(key);
-  lowered.set(key, known);
-  if (lowered.size > PROGRAMS_KEPT) lowered.delete(lowered.keys().next().value!);
+  remember(lowered, key, known, PROGRAMS_KEPT);
   const { emitted } = known;
   return {
     programs: onVariables(known.programs, known.variables, variables),
@@ -64,8 +63,7 @@ function emitOnce(request: ModuleRequest, known: Map<string, Emitted>): EmittedM
       return address;
     },
   });
-  if (known.size >= PLACES_KEPT) known.clear();
-  known.set(key, { emitted, constants: [...constants] });
+  remember(known, key, { emitted, constants: [...constants] }, PLACES_KEPT);
   return emitted;
 }
 

@@ -2,7 +2,7 @@
  * The processor backend: kernels generated at run time as WebAssembly with 128-bit vectors, in float32. Nothing to
  * load, nothing to host.
  */
-import { checkOptions, UserError } from "../../errors.js";
+import { checkCount, checkOptions, UserError } from "../../errors.js";
 import type { Backend } from "../contract.js";
 import { hasRelaxedSimd, hasSimd, revectorizes } from "./features.js";
 import { type CompileModule, createWasmSession, type WasmSession } from "./session.js";
@@ -21,8 +21,8 @@ export interface WasmOptions {
    */
   readonly revectorized?: boolean;
   /**
-   * How a module is compiled; default `WebAssembly.compile`. V8 first translates quickly into slow code and optimises
-   * what proves busy, so the first steps are slow; `compileOptimized` of flags-node.ts has it optimise at once.
+   * How a module is compiled; default: at once, in a page `WebAssembly.compile`. V8 first translates quickly into slow code and
+   * optimises what proves busy, so the first steps are slow; `compileOptimized` of flags-node.ts has it optimise at once.
    */
   readonly compile?: CompileModule;
   /**
@@ -46,7 +46,8 @@ export interface WasmBackend extends Backend {
 /** The wasm backend. @throws UserError on wrong options, and when a session is created where WebAssembly has no SIMD */
 export function wasm(options: WasmOptions = {}): WasmBackend {
   checkOptions("wasm", options, "relaxedSimd revectorized compile threads shareFrom profile");
-  checkThreads(options.threads);
+  const { threads = "auto" } = options;
+  if (threads !== "auto") checkCount('threads, unless they are "auto",', threads);
   const backend: WasmBackend = {
     name: "wasm",
     precision: "float32",
@@ -54,9 +55,9 @@ export function wasm(options: WasmOptions = {}): WasmBackend {
       if (!hasSimd()) throw new UserError("the wasm backend needs WebAssembly SIMD, which this engine does not have");
       const relaxed = options.relaxedSimd !== "off" && hasRelaxedSimd();
       const { profile, compile, shareFrom, revectorized = revectorizes() } = options;
-      const threads = await threadsFor(options.threads);
       const remote = isPage() && !hasSharedMemory();
-      return createWasmSession(backend, { relaxed, remote, revectorized, threads, shareFrom, profile, compile });
+      const sessionOptions = { relaxed, remote, revectorized, shareFrom, profile, compile };
+      return createWasmSession(backend, { ...sessionOptions, threads: await threadsFor(threads) });
     },
   };
   return backend;
@@ -65,12 +66,7 @@ export function wasm(options: WasmOptions = {}): WasmBackend {
 /** More than this rarely pays for one batch. */
 const MOST_THREADS = 8;
 
-function checkThreads(threads: WasmOptions["threads"] = "auto"): void {
-  if (threads !== "auto" && (!Number.isInteger(threads) || threads < 1))
-    throw new UserError(`threads must be "auto" or a whole number of at least 1, not ${threads}`);
-}
-
-async function threadsFor(wanted: WasmOptions["threads"] = "auto"): Promise<number> {
+async function threadsFor(wanted: number | "auto"): Promise<number> {
   const threads = wanted === "auto" ? Math.min(processors(), MOST_THREADS) : wanted;
   if (threads === 1 || hasSharedMemory()) return threads;
   (await import("./threads/one-thread.js")).sayWhy(threads);

@@ -2,6 +2,7 @@
  * A session: variables and compiled programs in one memory (`heap.ts`). Programs of a session run one after another, so
  * they share an arena for their temporaries where it is large enough.
  */
+import { remember } from "../../graph/maps.js";
 import { initialOf } from "../../graph/variable.js";
 import { lower, type ProgramOptions } from "../../program/lower.js";
 import { kernelsOf, type Program, type Variable } from "../../program/program.js";
@@ -15,7 +16,7 @@ import { usesRare } from "./kernels/kernels.js";
 import { type EmittedModule, emitProgram } from "./module.js";
 import type { Part } from "./threads/crew.js";
 import { createLocalStore, type Store } from "./threads/store.js";
-import { CREW_BYTES, controlBytes, disposed, wantsShared } from "./threads/thread.js";
+import { CREW_BYTES, controlBytes, disposed, isPage, wantsShared } from "./threads/thread.js";
 
 const BYTES = 4;
 /** What the alignment of a buffer may add to its bytes. */
@@ -53,6 +54,12 @@ export interface WasmSession extends Session {
   profile(): ProfileEntry[];
 }
 
+/**
+ * At once where that holds nobody up: engines translate a function when it is first called, so this takes a millisecond or two,
+ * while in the background it has to wait for what the engine is optimising.
+ */
+const compileModule: CompileModule = (bytes) => (isPage() ? WebAssembly.compile(bytes) : new WebAssembly.Module(bytes));
+
 /** Compiled modules by their code. */
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 const MODULES_KEPT = 32;
@@ -61,8 +68,7 @@ async function compileOnce(code: Code, compile: CompileModule): Promise<WebAssem
   const known = compiled.get(code);
   if (known) return known;
   const module = (async () => compiling(() => compile(toBytes(code))))();
-  if (compiled.size >= MODULES_KEPT) compiled.delete(compiled.keys().next().value!);
-  compiled.set(code, module);
+  remember(compiled, code, module, MODULES_KEPT);
   module.catch(() => compiled.delete(code));
   return module;
 }
@@ -176,10 +182,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
       const emitted = emit(request);
       totals.code += emitted.code.length;
       await turn();
-      const [module] = await Promise.all([
-        compileOnce(emitted.code, options.compile ?? WebAssembly.compile),
-        drawWeights(),
-      ]);
+      const [module] = await Promise.all([compileOnce(emitted.code, options.compile ?? compileModule), drawWeights()]);
       modules.set(shard, { ...emitted, module });
     }
     const emitted = programs.map((shard) => modules.get(shard)!);

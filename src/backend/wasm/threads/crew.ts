@@ -211,7 +211,8 @@ export function createCrew(memory: WebAssembly.Memory, control: number): Crew {
     const others = othersOf(parts.length);
     if (callerWorks) {
       const { module, parameters } = parts[0]!;
-      const instance = await WebAssembly.instantiate(module, { host: mark ? { memory, mark } : { memory } });
+      // At once, as the module was compiled: in the background it would wait for what the engine is optimising.
+      const instance = new WebAssembly.Instance(module, { host: mark ? { memory, mark } : { memory } });
       const run = instance.exports.run as (...parameters: number[]) => number;
       const { worker, firstRow, arena, partials, common } = parameters;
       own.set(program, () => run(worker, firstRow, arena, partials, common));

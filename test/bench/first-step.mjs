@@ -1,0 +1,78 @@
+/**
+ * What a process of its own takes until the first training step of char-lstm-128 begins, as one line of JSON, in milliseconds.
+ * JavaScript, and of the built package, since that is what users load: node test/bench/first-step.mjs DIST THREADS
+ */
+import { pathToFileURL } from "node:url";
+
+const [dist, threads] = process.argv.slice(2);
+const [vocabulary, hidden, batch, time] = [65, 128, 50, 50];
+
+let since = performance.now();
+const took = {};
+const lap = (stage) => {
+  const now = performance.now();
+  took[stage] = (took[stage] ?? 0) + now - since;
+  since = now;
+};
+
+const { adam, createTrainer, crossEntropy, dense, lstm, oneHotEncoding, recurrent, sequential, wasm } = await import(
+  pathToFileURL(`${dist}/index.js`).href
+);
+lap("import");
+const { enableRelaxedSimd } = await import(pathToFileURL(`${dist}/node.js`).href);
+enableRelaxedSimd();
+
+const steps = { length: time * batch };
+const inputs = Int32Array.from(steps, (_, i) => (7 * i) % vocabulary);
+const targets = Int32Array.from(steps, (_, i) => (11 * i) % vocabulary);
+const shape = [time, batch, 1];
+const data = {
+  train: () => ({
+    inputShape: shape,
+    inputType: "index",
+    targetShape: shape,
+    targetType: "index",
+    length: 2,
+    carries: true,
+    masked: false,
+    fill(index, intoInputs, intoTargets) {
+      lap("lowering and compiling");
+      intoInputs.set(inputs);
+      intoTargets.set(targets);
+      return index === 0;
+    },
+  }),
+};
+const plain = wasm({ threads: Number(threads) });
+const backend = {
+  ...plain,
+  async createSession() {
+    const session = await plain.createSession();
+    const compile = (program) => {
+      lap("tracing");
+      return session.compile(program);
+    };
+    return { ...session, compile };
+  },
+};
+
+lap("unmeasured");
+const trainer = await createTrainer(
+  sequential({
+    input: oneHotEncoding(vocabulary),
+    rnn: recurrent(lstm(hidden), { layers: 2 }),
+    head: dense(vocabulary),
+  }),
+  {
+    loss: crossEntropy(),
+    optimizer: adam({ learningRate: 2e-3 }),
+    clip: { norm: 5 },
+    bptt: { window: time },
+    batch,
+    backend,
+  },
+);
+lap("createTrainer");
+for await (const _ of trainer.fit(data, { steps: 1 })) lap("first step");
+trainer.dispose();
+console.log(JSON.stringify(took));
