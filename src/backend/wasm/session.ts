@@ -55,7 +55,7 @@ export interface WasmSession extends Session {
 }
 
 /**
- * At once where that holds nobody up: engines translate a function when it is first called, so this takes a millisecond or two,
+ * At once where that holds nobody up: V8 translates a function when it is first called, so that this takes a millisecond or two,
  * while in the background it has to wait for what the engine is optimising.
  */
 const compileModule: CompileModule = (bytes) => (isPage() ? WebAssembly.compile(bytes) : new WebAssembly.Module(bytes));
