@@ -83,6 +83,38 @@ describe("a layer of one's own that carries its state on under another name", ()
   );
 });
 
+describe("a trainer that is given what it cannot use", () => {
+  const make = (weights = {}) =>
+    createTrainer(sequential({ head: dense(1) }), { loss: mse(), optimizer: sgd(), batch: 2, threads: 1, weights });
+  const said = async (asked: () => unknown): Promise<string> => {
+    const error = await errorOf((async () => asked())());
+    expect(error.name).toBe("UserError");
+    return error.message;
+  };
+
+  it("names it, and goes on", async () => {
+    const trainer = await make();
+    for (const [given, named] of [
+      [undefined, "undefined"],
+      [[1, 2], "an object"],
+    ] as const) {
+      expect(await said(() => trainer.evaluate(given as never))).toBe(
+        `evaluate: wants batches, of arrayBatches or textBatches, not ${named}`,
+      );
+      expect(await said(() => trainer.restore(given as never))).toBe(`restore: wants a checkpoint, not ${named}`);
+    }
+    for (const options of [undefined, {}])
+      expect(await said(() => trainer.predictor(options as never))).toBe(
+        "predictor: wants an inputShape, such as [1, 1, 3], not undefined",
+      );
+    const numbers = { "head.weight": [1], "head.bias": [0] };
+    for (const asked of [() => make(numbers), () => trainer.load(numbers as never)])
+      expect(await said(asked)).toBe('the weights hold no data in "head.weight"');
+    expect(await trainer.evaluate(data)).toBeGreaterThan(0);
+    trainer.dispose();
+  });
+});
+
 describe("windows of sequences that are taken whole", () => {
   const numbers = Array.from({ length: 20 }, (_, i) => Math.sin(i));
   const sequences = arrayBatches({ inputs: numbers, inputShape: [10, 1], targets: numbers, targetShape: [10, 1] });

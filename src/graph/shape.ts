@@ -21,12 +21,6 @@ export const showShape = (shape: Shape): string => `[${shape.join(", ")}]`;
 /** `shape` with its last dimension replaced. */
 export const withColumns = (shape: Shape, columns: number): Shape => [...shape.slice(0, -1), columns];
 
-export function checkShape(shape: Shape, what: string): Shape {
-  if (shape.length < 1 || shape.length > 3 || shape.some((size) => !Number.isInteger(size) || size < 1))
-    throw new UserError(`${what}: a shape has one to three whole dimensions of at least 1, not ${showShape(shape)}`);
-  return shape;
-}
-
 /** @throws UserError where a tensor has not the shape `wanted`, or more or fewer numbers than that takes */
 export function checkTensor(
   what: string,

@@ -23,7 +23,7 @@ export interface ProgramOptions {
   readonly results: readonly Assignment[];
   /** Written only when all guards are finite: weights, moments, carried state. All read the old values of the variables. */
   readonly commit?: readonly Assignment[];
-  /** Done after `commit`, where that is. */
+  /** After `commit`, and only where that happens. */
   readonly forEach?: ForEach | undefined;
   /** Scalars that must be finite for `commit` to happen. */
   readonly guards?: readonly Tensor[];

@@ -14,23 +14,10 @@ export const globalNorm = (gradients: readonly Tensor[]): Tensor => {
 };
 
 /**
- * Gradients scaled down together where their global norm is above `maxNorm`; `norm` [1] is the norm before.
+ * What all gradients are multiplied by, [1]: below 1 where their global norm is above `maxNorm`.
  * @throws UserError where `maxNorm` is not a number above 0
  */
-export function clipByNorm(
-  gradients: readonly Tensor[],
-  maxNorm: number,
-): { readonly gradients: Tensor[]; readonly norm: Tensor } {
-  const norm = globalNorm(gradients);
-  const coefficient = coefficientOf(norm, maxNorm);
-  return { gradients: gradients.map((gradient) => gradient.mul(coefficient)), norm };
-}
-
-/**
- * What gradients of this norm are multiplied by.
- * @throws UserError where `maxNorm` is not a number above 0
- */
-export function coefficientOf(norm: Tensor, maxNorm: number): Tensor {
+export function clipCoefficient(norm: Tensor, maxNorm: number): Tensor {
   checkAboveZero("clipping: the largest norm", maxNorm);
   return minimum(constant(maxNorm).div(norm.add(1e-6)), 1);
 }

@@ -3,9 +3,10 @@ import type { Session } from "../backend/contract.js";
 import { turn } from "../backend/turn.js";
 import { variable } from "../graph/variable.js";
 import type { BatchProgram, Outcome } from "./batches.js";
-import type { BatchSource } from "./data.js";
+import type { BatchOptions, BatchSource, TrainingData } from "./data.js";
 import { type ForwardOptions, forward, type TrainingStep } from "./programs.js";
 import type { Progress } from "./progress.js";
+import { noData } from "./refusals.js";
 
 /** The loss of a batch, without dropout; the state is carried on. */
 export function validationStep(options: Omit<ForwardOptions, "training" | "window">): TrainingStep {
@@ -14,6 +15,15 @@ export function validationStep(options: Omit<ForwardOptions, "training" | "windo
   const counted = weight && { variable: variable("weight", [1]), tensor: weight };
   const results = [{ variable: options.variables.loss, tensor: loss }, ...(counted ? [counted] : [])];
   return { feed, program: { name: "validation", results, commit: carried }, weight: counted?.variable };
+}
+
+/**
+ * What there is to validate on: where nothing is set aside for it, what there is to train on.
+ * @throws UserError where it is no data
+ */
+export function toEvaluate(data: TrainingData, options: BatchOptions): BatchSource {
+  if (!data?.train?.call) throw noData(data, "evaluate");
+  return data.validation?.(options) ?? data.train(options);
 }
 
 /** How far a run has come once this validation counts; `sinceBest` is 0 where no loss before it was as low. */

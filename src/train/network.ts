@@ -104,6 +104,7 @@ export function createNetwork(model: Layer, seed: number | string, weights: Weig
     const found = { parameter: new Map(before.parameter), statistic: new Map(before.statistic) };
     for (const [name, tensor] of Object.entries(byName(weights))) {
       if (name.endsWith("num_batches_tracked")) continue;
+      if (!tensor?.data) throw new UserError(`the weights hold no data in "${name}"`);
       // Minus infinity may be the logarithm of a share of 0.
       for (let i = 0; i < tensor.data.length; i++)
         if (!(tensor.data[i]! < Infinity)) throw new UserError(`the weights hold ${tensor.data[i]} in "${name}"`);

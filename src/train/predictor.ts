@@ -83,6 +83,8 @@ export async function createPredictorOn(
   options: PredictorOptions,
   revision: () => number,
 ): Promise<Predictor> {
+  if (!Array.isArray(options?.inputShape))
+    throw new UserError(`predictor: wants an inputShape, such as [1, 1, 3], not ${options?.inputShape}`);
   checkOptions("predictor", options, "inputShape inputType carry lengths");
   const { inputShape, inputType = "float", carry = inputShape.length === 3, lengths = false } = options;
   const key = [inputShape, inputType, carry, lengths].join(" ");

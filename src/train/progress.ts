@@ -1,5 +1,5 @@
 /** What a trainer reports, and what it needs to go on. */
-import { UserError } from "../errors.js";
+import { described, UserError } from "../errors.js";
 import { checkTensor } from "../graph/shape.js";
 import type { Optimizer } from "./optimizer.js";
 import type { NamedTensor } from "./predictor.js";
@@ -56,12 +56,10 @@ export interface Progress {
   readonly sinceBest: number;
 }
 
-/** @throws UserError where a checkpoint is of another seed or optimiser, or a tensor in it is not what it should be */
-export function checkCheckpoint(
-  { parameters, optimizer, states, best = {}, progress }: Checkpoint,
-  seed: number,
-  { name, slots }: Optimizer,
-): void {
+/** @throws UserError where a checkpoint is none, or of another seed or optimiser, or a tensor in it is not what it should be */
+export function checkCheckpoint(checkpoint: Checkpoint, seed: number, { name, slots }: Optimizer): void {
+  if (!checkpoint?.progress) throw new UserError(`restore: wants a checkpoint, not ${described(checkpoint)}`);
+  const { parameters, optimizer, states, best = {}, progress } = checkpoint;
   if (progress.seed !== seed) throw new UserError(`the checkpoint was made with seed ${progress.seed}, not ${seed}`);
   const fits = (key: string, tensor: NamedTensor, like = tensor): void =>
     checkTensor(`"${key}" of the checkpoint`, like.shape, tensor);

@@ -18,8 +18,8 @@ export function notMade(model: unknown, { loss, optimizer, schedule }: Partial<T
   return new UserError(`createTrainer: wants ${kind}, not ${described(given)}`);
 }
 
-export const noData = (data: unknown): UserError =>
-  new UserError(`fit: wants batches, of arrayBatches or textBatches, not ${described(data)}`);
+export const noData = (data: unknown, asked: string): UserError =>
+  new UserError(`${asked}: wants batches, of arrayBatches or textBatches, not ${described(data)}`);
 
 export const threadsOfBackend = (): UserError =>
   new UserError("threads are an option of the backend that you made: wasm({ threads })");

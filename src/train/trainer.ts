@@ -99,7 +99,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
 
   async function* train(data: TrainingData, fitOptions: FitOptions): AsyncGenerator<Report, void, void> {
     checkOptions("fit", fitOptions, "steps epochs validateEvery patience restoreBest reportEvery");
-    if (!data?.train?.call) throw (await why()).noData(data);
+    if (!data?.train?.call) throw (await why()).noData(data, "fit");
     const {
       steps = Infinity,
       epochs = Infinity,
@@ -262,7 +262,7 @@ export async function createTrainer(model: Layer, options: TrainerOptions): Prom
       return progress;
     },
     fit: (data, options) => alone(network, "fit", train(data, options)),
-    evaluate: (data) => evaluateOn(data.validation?.(forValidation) ?? data.train(forValidation)),
+    evaluate: async (data) => evaluateOn((await onDemand.evaluation()).toEvaluate(data, forValidation)),
     async predictor(predictorOptions) {
       const { createPredictorOn } = await onDemand.predictor();
       return createPredictorOn(session, network, variables, predictorOptions, () => revision);

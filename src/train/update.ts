@@ -7,7 +7,7 @@ import { type Shape, sizeOf } from "../graph/shape.js";
 import { Tensor } from "../graph/tensor.js";
 import { type Variable, variable } from "../graph/variable.js";
 import type { Assignment, ForEach } from "../program/lower.js";
-import { clipByValue, coefficientOf, globalNorm } from "./clip.js";
+import { clipByValue, clipCoefficient, globalNorm } from "./clip.js";
 import type { Network } from "./network.js";
 import { isElementwise, type Optimizer } from "./optimizer.js";
 
@@ -78,7 +78,7 @@ export function updateWith(g: readonly Tensor[], options: UpdateOptions): Update
   if (!last) return { norm: globalNorm(g), commit: g.map((tensor, i) => ({ variable: gathered(i), tensor })) };
   if (clip.value !== undefined) g = clipByValue(g, clip.value);
   const norm = globalNorm(g);
-  const coefficient = clip.norm === undefined ? undefined : coefficientOf(norm, clip.norm);
+  const coefficient = clip.norm === undefined ? undefined : clipCoefficient(norm, clip.norm);
   const slotNames = Object.keys(optimizer.slots);
   const scalars = new Map([["learningRate", variables.learningRate], ...variables.scalars]);
   const members = names.map((name, i) => {

@@ -1,13 +1,13 @@
 /** One training step in plain words: forward from the carried state, loss, gradients, value clipping, norm clipping, update. */
 import type { Session } from "../../src/backend/contract.js";
-import { current } from "../../src/graph/language.js";
+import { constant, current } from "../../src/graph/language.js";
 import { type Shape, sizeOf } from "../../src/graph/shape.js";
 import { gradients } from "../../src/graph/sweep.js";
 import type { Tensor } from "../../src/graph/tensor.js";
 import { batchVariable, type Variable, variable } from "../../src/graph/variable.js";
 import type { Context } from "../../src/layers/layer.js";
 import type { Assignment } from "../../src/program/lower.js";
-import { clipByNorm, clipByValue, globalNorm } from "../../src/train/clip.js";
+import { clipByValue, clipCoefficient, globalNorm } from "../../src/train/clip.js";
 import type { Loss } from "../../src/train/loss.js";
 import type { Optimizer } from "../../src/train/optimizer.js";
 import { contextOf } from "./context.js";
@@ -54,8 +54,9 @@ export async function createStep(session: Session, options: StepOptions): Promis
   const mean = loss.apply(model(current(input), context), current(target));
   const raw = gradients(mean, weights);
   const bounded = clip.value === undefined ? raw : clipByValue(raw, clip.value);
-  const { gradients: g, norm } =
-    clip.norm === undefined ? { gradients: bounded, norm: globalNorm(bounded) } : clipByNorm(bounded, clip.norm);
+  const norm = globalNorm(bounded);
+  const coefficient = clip.norm === undefined ? constant(1) : clipCoefficient(norm, clip.norm);
+  const g = bounded.map((gradient) => gradient.mul(coefficient));
 
   const scalarNames = ["learningRate", ...Object.keys(optimizer.scalars(1))];
   const scalars = new Map(scalarNames.map((name) => [name, variable(name, [1])]));

@@ -5,9 +5,10 @@ import { reference } from "../../src/backend/reference/index.js";
 import { wasm } from "../../src/backend/wasm/index.js";
 import { UserError } from "../../src/errors.js";
 import { current } from "../../src/graph/language.js";
+import type { Tensor } from "../../src/graph/tensor.js";
 import { type Variable, variable } from "../../src/graph/variable.js";
 import { lower } from "../../src/program/lower.js";
-import { clipByNorm, clipByValue, globalNorm } from "../../src/train/clip.js";
+import { clipByValue, clipCoefficient, globalNorm } from "../../src/train/clip.js";
 import type { Optimizer } from "../../src/train/optimizer.js";
 import { adagrad, adam, adamw, rmsprop, sgd } from "../../src/train/optimizers.js";
 
@@ -20,6 +21,12 @@ const filled = (name: string, shape: readonly number[], value: number): Variable
   ...variable(name, shape),
   initial: new Float64Array(shape.reduce((a, b) => a * b)).fill(value),
 });
+
+function clipByNorm(gradients: readonly Tensor[], maxNorm: number): { gradients: Tensor[]; norm: Tensor } {
+  const norm = globalNorm(gradients);
+  const coefficient = clipCoefficient(norm, maxNorm);
+  return { gradients: gradients.map((gradient) => gradient.mul(coefficient)), norm };
+}
 
 /** The parameter after one update for each gradient. `gradient`: the next one from the parameter as it stands. */
 async function updated(

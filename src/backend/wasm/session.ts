@@ -141,9 +141,8 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     from.read(addressOf(variable), sizeOf(variable), variable.type, into) as ReturnType<S["read"]>;
 
   /** What the plan takes with everything new in it, checked before anything is allocated. */
-  const checkPlan = (programs: readonly Program[], name: string): void => {
-    const variables = new Set(programs[0]!.buffers.flatMap(({ variable }) => variable ?? []));
-    const fresh = [...variables].filter((variable) => !addresses.has(variable));
+  const checkPlan = (programs: readonly Program[], variables: readonly Variable[], name: string): void => {
+    const fresh = variables.filter((variable) => !addresses.has(variable));
     const planned = programs.reduce((sum, { plan }) => sum + plan.size * BYTES, 0);
     alive().reserve(
       fresh.reduce((sum, variable) => sum + sizeOf(variable) * BYTES + SLACK, planned),
@@ -171,10 +170,11 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     const { constantAddress } = alive();
     const [program] = programs as [Program];
     const name = `the program "${program.name}"`;
-    checkPlan(programs, name);
-    for (const { variable } of program.buffers) if (variable) placeOf(variable);
+    const variables = program.buffers.flatMap(({ variable }) => variable ?? []);
+    checkPlan(programs, variables, name);
+    variables.forEach(placeOf);
     const drawWeights = async (): Promise<void> => {
-      for (const { variable } of program.buffers) if (variable) addressOf(variable);
+      variables.forEach(addressOf);
     };
     const modules = new Map<Program, EmittedModule & { readonly module: WebAssembly.Module }>();
     for (const shard of new Set(programs)) {
@@ -289,14 +289,11 @@ function createOrder(immediate: boolean) {
     next<T>(act: () => T | Promise<T>): T | Promise<T> {
       const result = last ? last.then(act) : act();
       if (immediate || !(result instanceof Promise)) return result;
-      const over = result.then(
-        () => undefined,
-        () => undefined,
-      );
-      last = over;
-      over.then(() => {
+      const end = (): void => {
         if (last === over) last = undefined;
-      });
+      };
+      const over = result.then(end, end);
+      last = over;
       return result;
     },
   };

@@ -80,7 +80,6 @@ const ternary =
   (opcode: number, code = simd(opcode)) =>
   (a: V128, b: V128, c: V128): V128 =>
     value("v128", a.code + b.code + c.code + code);
-const LOAD_32_LANE = simd(0x56);
 const CONST_V128 = simd(0x0c);
 const SHUFFLE = simd(0x0d);
 /** The four bytes of a 32-bit lane, as a shuffle names them. */
@@ -94,8 +93,6 @@ export const v128 = {
   load32Splat: load("v128", simd(0x09)),
   /** The lowest lane from memory, zeros above. */
   load32Zero: load("v128", simd(0x5c)),
-  load32Lane: (address: I32, vector: V128, lane: number, offset = 0): V128 =>
-    value("v128", address.code + vector.code + LOAD_32_LANE + memoryOperand(offset) + unsigned(lane)),
   /** Four 32-bit lanes given by their bits. */
   const: (bits: readonly [number, number, number, number]): V128 =>
     value("v128", CONST_V128 + bits.map(int32).join("")),
