@@ -1,4 +1,4 @@
-/** Worker threads of Node and of browsers. */
+/** Worker threads of Node and of browsers; apart from `thread.ts`, so that a page without shared memory does not load it. */
 import { nodeModule, startInPage } from "./thread.js";
 
 const listening = `
