@@ -39,7 +39,7 @@ export const tuning256 = tuning(16, [48, 32, 24], [6, 5.4, 4.7, 4.6, 2.4, 3.2]);
 /** Greatest depth of a block, and greatest size in bytes of a block of A. */
 const BLOCK = { depth: 512, bytes: 24576 };
 /** Of a transposed A, whose rows lie across: a deep block touches many pages. */
-const TRANSPOSED_BLOCK = { depth: 128, bytes: 131072 };
+const TRANSPOSED_BLOCK = { depth: 64, bytes: 131072 };
 
 /** A total in `count` parts of `size` and a rest: even parts where some divisor is at least half of the greatest size. */
 export function split(total: number, greatest: number): { size: number; count: number; rest: number } {

@@ -3,91 +3,101 @@
  * columns of B, for each depth, [panel][depth][width]; the lanes past the edge are 0, and so are negligible numbers.
  */
 import type { FunctionBuilder } from "../../assembler/assembler.js";
-import { type I32, v128 } from "../../assembler/instructions.js";
-import { advance, BYTES, flushed, keepLanes, LANES, moving, type Pointer, times, VECTOR } from "../emission.js";
+import { type I32, i32, type V128, v128 } from "../../assembler/instructions.js";
+import {
+  advance,
+  at,
+  BYTES,
+  flushed,
+  forColumns,
+  keepLanes,
+  LANES,
+  moving,
+  type Pointer,
+  times,
+  VECTOR,
+} from "../emission.js";
 import { transpose4 } from "../transpose.js";
 
-export interface Packing {
+/** What is packed. */
+interface Source {
+  readonly lanes: number;
+  /** Bytes between its rows. */
+  readonly stride: number;
+  /** Whether a row runs along the depth (a [lanes, depth] matrix) or along the lanes ([depth, lanes]). */
+  readonly alongDepth: boolean;
+}
+
+export interface Packing extends Source {
   /** Lanes of a panel, whole vectors. */
   readonly width: number;
-  /** Lanes in all. */
-  readonly lanes: number;
-  /** Bytes between rows of the source. */
-  readonly stride: number;
-  /** Whether a source row runs along the depth (a [lanes, depth] matrix) or along the lanes ([depth, lanes]). */
-  readonly alongDepth: boolean;
   /** Depth a panel has room for. */
   readonly capacity: number;
 }
 
-/** Lanes that one row of the source should at least give at a time: a cache line. */
+/** Lanes that a row of the source should at least give at a time, where they lie side by side in it: a cache line. */
 const LINE = 16;
 
 export const panelBytes = (packing: Packing): number => packing.capacity * packing.width * BYTES;
 export const packedBytes = (packing: Packing): number => Math.ceil(packing.lanes / packing.width) * panelBytes(packing);
 
+/**
+ * Reads a number of every 32 bytes of what is to be packed, row after row: the machine then fetches ahead, which it does
+ * not where packing jumps from row to row (weights' gradients: 1.05 to 1.15 times as fast). Of numbers that are in the
+ * first-level cache it would be work for nothing. The engines keep a load that nobody uses, since it might trap.
+ */
+export function prefetch(
+  f: FunctionBuilder,
+  { lanes, stride, alongDepth }: Source,
+  source: Pointer,
+  depth: number,
+): void {
+  const row = moving(f, source);
+  times(f, alongDepth ? lanes : depth, () => {
+    forColumns(f, alongDepth ? depth : lanes, (from, more) => void f.let(i32.load(at(row, from), more)), 2);
+    advance(f, row, stride);
+  });
+}
+
 /** Packs `depth` depths from `source` on. */
 export function emitPack(f: FunctionBuilder, packing: Packing, source: Pointer, target: Pointer, depth: number): void {
-  if (packing.alongDepth) packAlongDepth(f, packing, source, target, depth);
-  else packAlongLanes(f, packing, source, target, depth);
-}
-
-/** A few panels of each source row at a time. */
-function packAlongLanes(f: FunctionBuilder, packing: Packing, source: Pointer, target: Pointer, depth: number): void {
-  const { width, lanes, stride } = packing;
+  const { width, lanes, stride, alongDepth } = packing;
   const from = moving(f, source);
   const to = moving(f, target);
-  const strip = (panels: number, count: number): void => {
+  /** Four lanes from `lane` on, of the `count` that are left: of four depths where rows run along them, else of one. */
+  const vectors = (row: I32, lane: number, count: number): readonly V128[] => {
+    const load = (offset: number) => f.let(flushed(f, v128.load(row, offset)));
+    if (!alongDepth)
+      return lane < count
+        ? [keepLanes(f, load(lane * BYTES), Math.min(LANES, count - lane), f.constant(0))]
+        : [f.constant(0)];
+    // Blocks of 4 lanes × 4 depths through registers.
+    return transpose4(
+      f,
+      [0, 1, 2, 3].map((i) => (lane + i < count ? load((lane + i) * stride) : f.constant(0))),
+    );
+  };
+  const step = alongDepth ? LANES : 1;
+  const greatest = alongDepth ? width : Math.ceil(LINE / width) * width;
+  const strip = (count: number): void => {
     const [row, place] = [moving(f, from), moving(f, to)];
-    times(f, depth, () => {
-      for (let panel = 0; panel < panels; panel++) {
-        for (let lane = 0; lane < width; lane += LANES) {
-          const first = panel * width + lane;
-          const valid = Math.max(0, Math.min(LANES, count - first));
-          const x =
-            valid === 0 ? f.constant(0) : keepLanes(f, flushed(f, v128.load(row, first * BYTES)), valid, f.constant(0));
-          f.store(place, x, panel * panelBytes(packing) + lane * BYTES);
-        }
+    const panels = Math.ceil(count / width);
+    const block = (depths: number): void => {
+      for (let lane = 0; lane < panels * width; lane += LANES) {
+        const columns = vectors(row, lane, count);
+        const offset = Math.floor(lane / width) * panelBytes(packing) + (lane % width) * BYTES;
+        for (let d = 0; d < depths; d++) f.store(place, columns[d]!, offset + d * width * BYTES);
       }
-      advance(f, row, stride);
-      advance(f, place, width * BYTES);
+    };
+    times(f, Math.floor(depth / step), () => {
+      block(step);
+      advance(f, row, alongDepth ? VECTOR : stride);
+      advance(f, place, step * width * BYTES);
     });
-    advance(f, from, panels * width * BYTES);
+    if (depth % step > 0) block(depth % step);
+    advance(f, from, count * (alongDepth ? stride : BYTES));
     advance(f, to, panels * panelBytes(packing));
   };
-  const panels = Math.ceil(LINE / width);
-  const whole = Math.floor(lanes / (panels * width));
-  const rest = lanes - whole * panels * width;
-  times(f, whole, () => strip(panels, panels * width));
-  if (rest > 0) strip(Math.ceil(rest / width), rest);
-}
-
-/** Blocks of 4 lanes × 4 depths through registers. */
-function packAlongDepth(f: FunctionBuilder, packing: Packing, source: Pointer, target: Pointer, depth: number): void {
-  const { width, lanes, stride } = packing;
-  const from = moving(f, source);
-  const to = moving(f, target);
-  const block = (row: I32, place: I32, count: number, depths: number): void => {
-    const line = (lane: number) => (lane < count ? f.let(flushed(f, v128.load(row, lane * stride))) : f.constant(0));
-    for (let lane = 0; lane < width; lane += LANES) {
-      const columns = transpose4(
-        f,
-        [0, 1, 2, 3].map((i) => line(lane + i)),
-      );
-      for (let d = 0; d < depths; d++) f.store(place, columns[d]!, (d * width + lane) * BYTES);
-    }
-  };
-  const panel = (count: number): void => {
-    const [row, place] = [moving(f, from), moving(f, to)];
-    times(f, Math.floor(depth / LANES), () => {
-      block(row, place, count, LANES);
-      advance(f, row, VECTOR);
-      advance(f, place, LANES * width * BYTES);
-    });
-    if (depth % LANES > 0) block(row, place, count, depth % LANES);
-    advance(f, from, width * stride);
-    advance(f, to, panelBytes(packing));
-  };
-  times(f, Math.floor(lanes / width), () => panel(width));
-  if (lanes % width > 0) panel(lanes % width);
+  times(f, Math.floor(lanes / greatest), () => strip(greatest));
+  if (lanes % greatest > 0) strip(lanes % greatest);
 }

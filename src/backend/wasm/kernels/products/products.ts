@@ -28,13 +28,16 @@ import {
 } from "../emission.js";
 import { type Blocking, blocking, type RowBlocks, rowsOf, type Tuning, tuning128, tuning256 } from "./blocking.js";
 import { type Layout, packChunks, panelBytes as packedRows } from "./chunks.js";
-import { emitPack, type Packing, packedBytes, panelBytes } from "./packing.js";
+import { emitPack, type Packing, packedBytes, panelBytes, prefetch } from "./packing.js";
 import { tileStrip } from "./tiles.js";
 
 /** From this many rows on, packing B in the call pays. */
 const ROWS_WORTH_PACKING = 8;
 
 const FEW_COLUMNS = 4;
+
+/** More numbers than a second-level cache holds beside others. */
+const FAR = 2 ** 16;
 
 /** Whether a product may be one that is not tiled as it stands: those are done by what is loaded on demand. */
 export const hasFew = ({ out: { rows, columns } }: Product): boolean =>
@@ -73,6 +76,8 @@ interface Plan extends Blocking {
   /** In the call, or before the loop with `constantB`; undefined where B is read as it lies. */
   readonly packedB: Packing | undefined;
   readonly constantB: boolean;
+  /** Whether A and B are likely to lie in memory or the third-level cache; what a loop makes at every step does not. */
+  readonly far: boolean;
   /** Columns of a panel of B. */
   readonly panel: number;
   /** How A lies packed in tiles of so many rows. */
@@ -96,7 +101,8 @@ function planOf(kernel: Product, constantB: boolean, tuning: Tuning): Plan {
   };
   const packs = constantB || kernel.transposeB || m >= ROWS_WORTH_PACKING;
   const blockBytes = Math.max(...blocks.map(bytesOf));
-  return { n, depths, blocks, blockBytes, packedB: packs ? packedB : undefined, constantB, panel, layoutOf };
+  const far = !constantB && (m + n) * k > FAR;
+  return { n, depths, blocks, blockBytes, packedB: packs ? packedB : undefined, constantB, far, panel, layoutOf };
 }
 
 function emitTiled(emission: Emission, kernel: Product, label: string, plan: Plan): ProductCalls {
@@ -121,6 +127,7 @@ function emitTiled(emission: Emission, kernel: Product, label: string, plan: Pla
     const accumulate = several ? f.let(i32.const(kernel.accumulate ? 1 : 0)) : kernel.accumulate;
     const steps = stepsOf(kernel, plan);
     const block = (depth: number): void => {
+      if (bytesB > 0 && plan.far) prefetch(f, packedB!, b, depth);
       if (bytesB > 0) emitPack(f, packedB!, b, workspace, depth);
       const nest = { module, kernel, plan, steps, depth, accumulate, b: bytesB > 0 ? workspace : b, workA };
       emitRows(f, nest, a, out);
@@ -167,6 +174,8 @@ function emitRows(f: FunctionBuilder, nest: Nest, aStart: Pointer, outStart: Poi
     times(f, count, () => {
       const work = moving(f, workA);
       const stride = kernel.a.stride * BYTES;
+      const all = rowsOf(tiles);
+      if (plan.far) prefetch(f, { lanes: all, stride, alongDepth: !kernel.transposeA }, a, depth);
       for (const { rows, count: panels } of tiles)
         packChunks(f, plan.layoutOf(rows), { depth, stride, panels }, a, work);
       // As many panels at a time as the widest tile takes.
@@ -179,7 +188,7 @@ function emitRows(f: FunctionBuilder, nest: Nest, aStart: Pointer, outStart: Poi
         advance(f, target, width * BYTES);
       });
       if (plan.n % width > 0) group(plan.n % width);
-      advance(f, out, rowsOf(tiles) * steps.outRow);
+      advance(f, out, all * steps.outRow);
     });
   }
 }
