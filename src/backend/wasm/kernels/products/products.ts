@@ -127,8 +127,10 @@ function emitTiled(emission: Emission, kernel: Product, label: string, plan: Pla
     const accumulate = several ? f.let(i32.const(kernel.accumulate ? 1 : 0)) : kernel.accumulate;
     const steps = stepsOf(kernel, plan);
     const block = (depth: number): void => {
-      if (bytesB > 0 && plan.far) prefetch(f, packedB!, b, depth);
-      if (bytesB > 0) emitPack(f, packedB!, b, workspace, depth);
+      if (packedB && !constantB) {
+        if (plan.far) prefetch(f, packedB, b, depth);
+        emitPack(f, packedB, b, workspace, depth);
+      }
       const nest = { module, kernel, plan, steps, depth, accumulate, b: bytesB > 0 ? workspace : b, workA };
       emitRows(f, nest, a, out);
       if (!several) return;
