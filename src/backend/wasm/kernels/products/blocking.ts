@@ -55,6 +55,13 @@ export interface Tiles extends TileShape {
   readonly count: number;
 }
 
+/** So many rows in tiles: the last one, and how those before it are cut. */
+interface Way {
+  readonly cost: number;
+  readonly tile?: Tile;
+  readonly before?: Way;
+}
+
 /** The tiles that take the least time for m rows; of many rows, most are of the best height and come first. */
 export function tilesOf(m: number, tuning: Tuning): Tiles[] {
   const few = tuning.fewRows[m - 1];
@@ -62,30 +69,19 @@ export function tilesOf(m: number, tuning: Tuning): Tiles[] {
   const best = tuning.tiles[0]!;
   const bulk = Math.max(0, Math.floor(m / best.rows) - best.rows);
   const rest = m - bulk * best.rows;
-  const wide = tuning.tiles.filter(({ columns }) => columns > tuning.panel);
-  const tall = tuning.tiles.filter(({ columns }) => columns === tuning.panel);
-
-  /** The least cost of 0, 1, … rows of tall tiles, and the last tile in each. */
-  const costs = [0];
-  const lasts: Tile[] = [];
+  /** How 0, 1, … rows are best cut. */
+  const ways: Way[] = [{ cost: 0 }];
   for (let rows = 1; rows <= rest; rows++)
-    for (const tile of tall) {
-      const cost = costs[rows - tile.rows]! + tile.cost;
-      if (cost < (costs[rows] ?? Infinity)) [costs[rows], lasts[rows]] = [cost, tile];
+    for (const tile of tuning.tiles) {
+      const before = ways[rows - tile.rows];
+      if (!before || (tile.columns > tuning.panel && rows < rest)) continue;
+      const cost = before.cost + tile.cost;
+      if (cost < (ways[rows]?.cost ?? Infinity)) ways[rows] = { cost, tile, before };
     }
-  let least = costs[rest] ?? Infinity;
-  let last = lasts[rest];
-  for (const tile of wide) {
-    const cost = costs[rest - tile.rows]! + tile.cost;
-    if (cost < least) [least, last] = [cost, tile];
-  }
-  const counts = new Map([[best, bulk]]);
-  for (let rows = rest; rows > 0; last = lasts[rows]) {
-    counts.set(last!, (counts.get(last!) ?? 0) + 1);
-    rows -= last!.rows;
-  }
+  const used: Tile[] = [];
+  for (let way = ways[rest]; way?.tile; way = way.before) used.push(way.tile);
   return tuning.tiles.flatMap((tile) => {
-    const count = counts.get(tile) ?? 0;
+    const count = used.filter((other) => other === tile).length + (tile === best ? bulk : 0);
     return count > 0 ? [{ rows: tile.rows, columns: tile.columns, count }] : [];
   });
 }
@@ -128,6 +124,8 @@ export function blocking(m: number, n: number, k: number, transposedA: boolean, 
   const limits = transposedA ? TRANSPOSED_BLOCK : BLOCK;
   const depths = split(k, m * n * BYTES < LARGE_OUT ? limits.depth : BLOCK.depth);
   const bytes = depths.size * BYTES;
-  const most = depths.size > SHALLOW ? Math.floor(limits.bytes / bytes) : Math.floor(SHALLOW_OUT / (n * BYTES));
-  return { depths, blocks: rowBlocks(tilesOf(m, tuning), m * bytes <= SMALL_A && depths.size > SHALLOW ? m : most) };
+  let rows = m;
+  if (depths.size <= SHALLOW) rows = Math.floor(SHALLOW_OUT / (n * BYTES));
+  else if (m * bytes > SMALL_A) rows = Math.floor(limits.bytes / bytes);
+  return { depths, blocks: rowBlocks(tilesOf(m, tuning), rows) };
 }

@@ -3,34 +3,19 @@
  * columns of B, for each depth, [panel][depth][width]; the lanes past the edge are 0, and so are negligible numbers.
  */
 import type { FunctionBuilder } from "../../assembler/assembler.js";
-import { type I32, i32, type V128, v128 } from "../../assembler/instructions.js";
-import {
-  advance,
-  at,
-  BYTES,
-  flushed,
-  forColumns,
-  keepLanes,
-  LANES,
-  moving,
-  type Pointer,
-  times,
-  VECTOR,
-} from "../emission.js";
+import { type I32, type V128, v128 } from "../../assembler/instructions.js";
+import { advance, BYTES, flushed, keepLanes, LANES, moving, type Pointer, times, VECTOR } from "../emission.js";
 import { transpose4 } from "../transpose.js";
 
-/** What is packed. */
-interface Source {
-  readonly lanes: number;
-  /** Bytes between its rows. */
-  readonly stride: number;
-  /** Whether a row runs along the depth (a [lanes, depth] matrix) or along the lanes ([depth, lanes]). */
-  readonly alongDepth: boolean;
-}
-
-export interface Packing extends Source {
+export interface Packing {
   /** Lanes of a panel, whole vectors. */
   readonly width: number;
+  /** Lanes in all. */
+  readonly lanes: number;
+  /** Bytes between rows of the source. */
+  readonly stride: number;
+  /** Whether a source row runs along the depth (a [lanes, depth] matrix) or along the lanes ([depth, lanes]). */
+  readonly alongDepth: boolean;
   /** Depth a panel has room for. */
   readonly capacity: number;
 }
@@ -40,24 +25,6 @@ const LINE = 16;
 
 export const panelBytes = (packing: Packing): number => packing.capacity * packing.width * BYTES;
 export const packedBytes = (packing: Packing): number => Math.ceil(packing.lanes / packing.width) * panelBytes(packing);
-
-/**
- * Reads a number of every 32 bytes of what is to be packed, row after row: the machine then fetches ahead, which it does
- * not where packing jumps from row to row (weights' gradients: 1.05 to 1.15 times as fast). Of numbers that are in the
- * first-level cache it would be work for nothing. The engines keep a load that nobody uses, since it might trap.
- */
-export function prefetch(
-  f: FunctionBuilder,
-  { lanes, stride, alongDepth }: Source,
-  source: Pointer,
-  depth: number,
-): void {
-  const row = moving(f, source);
-  times(f, alongDepth ? lanes : depth, () => {
-    forColumns(f, alongDepth ? depth : lanes, (from, more) => void f.let(i32.load(at(row, from), more)), 2);
-    advance(f, row, stride);
-  });
-}
 
 /** Packs `depth` depths from `source` on. */
 export function emitPack(f: FunctionBuilder, packing: Packing, source: Pointer, target: Pointer, depth: number): void {

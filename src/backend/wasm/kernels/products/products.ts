@@ -27,8 +27,8 @@ import {
   viewArgument,
 } from "../emission.js";
 import { type Blocking, blocking, type RowBlocks, rowsOf, type Tuning, tuning128, tuning256 } from "./blocking.js";
-import { type Layout, packChunks, panelBytes as packedRows } from "./chunks.js";
-import { emitPack, type Packing, packedBytes, panelBytes, prefetch } from "./packing.js";
+import { type Layout, packChunks, panelBytes as packedRows, prefetch } from "./chunks.js";
+import { emitPack, type Packing, packedBytes, panelBytes } from "./packing.js";
 import { tileStrip } from "./tiles.js";
 
 /** From this many rows on, packing B in the call pays. */
@@ -36,7 +36,7 @@ const ROWS_WORTH_PACKING = 8;
 
 const FEW_COLUMNS = 4;
 
-/** More numbers than a second-level cache holds beside others. */
+/** From so many numbers on A has to be fetched from far, unless a loop makes it at every step. */
 const FAR = 2 ** 16;
 
 /** Whether a product may be one that is not tiled as it stands: those are done by what is loaded on demand. */
@@ -76,8 +76,6 @@ interface Plan extends Blocking {
   /** In the call, or before the loop with `constantB`; undefined where B is read as it lies. */
   readonly packedB: Packing | undefined;
   readonly constantB: boolean;
-  /** Whether A and B are likely to lie in memory or the third-level cache; what a loop makes at every step does not. */
-  readonly far: boolean;
   /** Columns of a panel of B. */
   readonly panel: number;
   /** How A lies packed in tiles of so many rows. */
@@ -101,8 +99,7 @@ function planOf(kernel: Product, constantB: boolean, tuning: Tuning): Plan {
   };
   const packs = constantB || kernel.transposeB || m >= ROWS_WORTH_PACKING;
   const blockBytes = Math.max(...blocks.map(bytesOf));
-  const far = !constantB && (m + n) * k > FAR;
-  return { n, depths, blocks, blockBytes, packedB: packs ? packedB : undefined, constantB, far, panel, layoutOf };
+  return { n, depths, blocks, blockBytes, packedB: packs ? packedB : undefined, constantB, panel, layoutOf };
 }
 
 function emitTiled(emission: Emission, kernel: Product, label: string, plan: Plan): ProductCalls {
@@ -127,10 +124,7 @@ function emitTiled(emission: Emission, kernel: Product, label: string, plan: Pla
     const accumulate = several ? f.let(i32.const(kernel.accumulate ? 1 : 0)) : kernel.accumulate;
     const steps = stepsOf(kernel, plan);
     const block = (depth: number): void => {
-      if (packedB && !constantB) {
-        if (plan.far) prefetch(f, packedB, b, depth);
-        emitPack(f, packedB, b, workspace, depth);
-      }
+      if (packedB && !constantB) emitPack(f, packedB, b, workspace, depth);
       const nest = { module, kernel, plan, steps, depth, accumulate, b: bytesB > 0 ? workspace : b, workA };
       emitRows(f, nest, a, out);
       if (!several) return;
@@ -177,7 +171,8 @@ function emitRows(f: FunctionBuilder, nest: Nest, aStart: Pointer, outStart: Poi
       const work = moving(f, workA);
       const stride = kernel.a.stride * BYTES;
       const all = rowsOf(tiles);
-      if (plan.far) prefetch(f, { lanes: all, stride, alongDepth: !kernel.transposeA }, a, depth);
+      const [lines, line] = kernel.transposeA ? [depth, all] : [all, depth];
+      if (!plan.constantB && kernel.a.rows * kernel.a.columns > FAR) prefetch(f, a, stride, lines, line);
       for (const { rows, count: panels } of tiles)
         packChunks(f, plan.layoutOf(rows), { depth, stride, panels }, a, work);
       // As many panels at a time as the widest tile takes.
