@@ -22,6 +22,41 @@ lap("import");
 const { enableRelaxedSimd } = await import(pathToFileURL(`${dist}/node.js`).href);
 enableRelaxedSimd();
 
+/** The function, and the time that it takes as a stage of its own within another. */
+const timed =
+  (stage, within, act) =>
+  (...given) => {
+    lap(within);
+    const result = act(...given);
+    lap(stage);
+    return result;
+  };
+const COMPILING = "lowering and compiling";
+
+/** The model, with the time that drawing its weights takes apart. */
+const watched = (context) => ({
+  ...context,
+  parameter: (name, size, draw) => context.parameter(name, size, timed("drawing weights", COMPILING, draw)),
+  within: (name) => watched(context.within(name)),
+});
+const withDrawingApart = (layer) => ({ ...layer, apply: (input, context) => layer.apply(input, watched(context)) });
+
+// What Node loads for threads, and the start of each.
+const builtin = process.getBuiltinModule.bind(process);
+const threadModule = () => {
+  const { Worker } = timed("starting threads", COMPILING, builtin)("node:worker_threads");
+  const start = timed("starting threads", COMPILING, (...given) => new Worker(...given));
+  return {
+    Worker: class {
+      constructor(...given) {
+        // biome-ignore lint/correctness/noConstructorReturn: a worker of Node's, whose start is timed
+        return start(...given);
+      }
+    },
+  };
+};
+process.getBuiltinModule = (name) => (name === "node:worker_threads" ? threadModule() : builtin(name));
+
 const steps = { length: time * batch };
 const inputs = Int32Array.from(steps, (_, i) => (7 * i) % vocabulary);
 const targets = Int32Array.from(steps, (_, i) => (11 * i) % vocabulary);
@@ -36,7 +71,7 @@ const data = {
     carries: true,
     masked: false,
     fill(index, intoInputs, intoTargets) {
-      lap("lowering and compiling");
+      lap(COMPILING);
       intoInputs.set(inputs);
       intoTargets.set(targets);
       return index === 0;
@@ -58,11 +93,13 @@ const backend = {
 
 lap("unmeasured");
 const trainer = await createTrainer(
-  sequential({
-    input: oneHotEncoding(vocabulary),
-    rnn: recurrent(lstm(hidden), { layers: 2 }),
-    head: dense(vocabulary),
-  }),
+  withDrawingApart(
+    sequential({
+      input: oneHotEncoding(vocabulary),
+      rnn: recurrent(lstm(hidden), { layers: 2 }),
+      head: dense(vocabulary),
+    }),
+  ),
   {
     loss: crossEntropy(),
     optimizer: adam({ learningRate: 2e-3 }),

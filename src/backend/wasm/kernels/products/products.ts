@@ -27,7 +27,7 @@ import {
   viewArgument,
 } from "../emission.js";
 import { type Blocking, blocking, type RowBlocks, rowsOf, type Tuning, tuning128, tuning256 } from "./blocking.js";
-import { type Layout, packChunks, panelBytes as packedRows, prefetch } from "./chunks.js";
+import { CHUNK, type Layout, packChunks, panelBytes as packedRows, prefetch } from "./chunks.js";
 import { emitPack, type Packing, packedBytes, panelBytes } from "./packing.js";
 import { tileStrip } from "./tiles.js";
 
@@ -199,7 +199,7 @@ interface Panels {
 /** The tiles of a block over a few panels of B: a wide tile takes all, the others one after the other. */
 function emitPanels(f: FunctionBuilder, nest: Nest, tiles: RowBlocks["tiles"], { b, out, columns }: Panels): void {
   const { plan, steps, depth, accumulate } = nest;
-  const given = typeof accumulate === "boolean" ? [] : [accumulate];
+  const chunks = Math.floor(depth / CHUNK);
   let [aBytes, outBytes] = [0, 0];
   for (const { rows, count, columns: most } of tiles) {
     const layout = plan.layoutOf(rows);
@@ -207,17 +207,25 @@ function emitPanels(f: FunctionBuilder, nest: Nest, tiles: RowBlocks["tiles"], {
       const tile = {
         layout,
         columns: Math.min(most, columns - first),
-        depth,
+        chunks: chunks > 0,
+        rest: depth % CHUNK,
         bDepth: steps.bDepth,
         bVector: (v: number) => vectorOffset(nest, v),
-        outRow: steps.outRow,
       };
-      const mode = typeof accumulate === "boolean" ? accumulate : "given";
-      const key = JSON.stringify([tile, plan.panel, steps.bPanel, mode]);
-      const strip = kept(nest.module.known, key, () => tileStrip(nest.module, tile, mode));
-      const panel = plus(b, (first / plan.panel) * steps.bPanel);
-      const target = plus(out, outBytes + first * BYTES);
-      f.call(strip, plus(nest.workA, aBytes), panel, target, i32.const(count), ...given);
+      // Tiles that are alike in several products, edges and blocks are compiled once.
+      const wide = tile.columns > plan.panel;
+      const key = JSON.stringify([tile, wide && [plan.panel, steps.bPanel]]);
+      const strip = kept(nest.module.known, key, () => tileStrip(nest.module, tile));
+      f.call(
+        strip,
+        plus(nest.workA, aBytes),
+        plus(b, (first / plan.panel) * steps.bPanel),
+        plus(out, outBytes + first * BYTES),
+        i32.const(count),
+        i32.const(steps.outRow),
+        i32.const(chunks * CHUNK * steps.bDepth),
+        typeof accumulate === "boolean" ? i32.const(Number(accumulate)) : accumulate,
+      );
     }
     aBytes += count * packedRows(layout, depth);
     outBytes += count * rows * steps.outRow;

@@ -3,30 +3,33 @@ import type { FunctionBuilder, FunctionRef, ModuleBuilder } from "../../assemble
 import { i32, plus, v128 } from "../../assembler/instructions.js";
 import { reordersCode } from "../../features.js";
 import { LANES, moving, type Pointer, VECTOR, type Vector } from "../emission.js";
-import { CHUNK, chunkBytes, type Layout, panelBytes, spreadRow } from "./chunks.js";
+import { CHUNK, chunkBytes, type Layout, spreadRow } from "./chunks.js";
 
-/** Depths of a turn of the innermost loop, in chunks: one, or two where there are so many turns that it is worth the code. */
-const chunksOfTurn = (depth: number): number => (depth < 256 ? 1 : 2);
-
-/** A tile of out: `rows` rows by `columns` columns, held in rows × ⌈columns/4⌉ accumulators. */
+/** What the code of a tile depends on; what does not need to be in the code is passed, so that many products share it. */
 export interface Tile {
   /** How A lies (`chunks.ts`). */
   readonly layout: Layout;
+  /** Columns of out: `layout.rows` rows of them are held in rows × ⌈columns/4⌉ accumulators. */
   readonly columns: number;
-  readonly depth: number;
+  /** Whether there are whole chunks of the depth, and the depths behind them. */
+  readonly chunks: boolean;
+  readonly rest: number;
   /** Byte step through B from one depth to the next, and the offset of each of its vectors. */
   readonly bDepth: number;
   readonly bVector: (vector: number) => number;
-  /** Byte step through out from row to row. */
-  readonly outRow: number;
 }
 
+/** The pointers `a` and `out` are moved on to the next tile below. */
 interface Place {
   readonly a: Pointer;
   readonly b: Pointer;
   readonly out: Pointer;
-  /** Whether the accumulators begin with what out holds; a local decides at run time. */
-  readonly accumulate: boolean | Pointer;
+  /** Byte step through out from row to row. */
+  readonly outRow: Pointer;
+  /** Bytes of B in the whole chunks. */
+  readonly chunkBytes: Pointer;
+  /** Whether the accumulators begin with what out holds. */
+  readonly accumulate: Pointer;
 }
 
 /**
@@ -34,22 +37,27 @@ interface Place {
  * multiplied into that row's accumulators. 6 × 8 takes 12 accumulators, 2 vectors of B and an element of A: 15, all that
  * the compiler has. What counts is instructions for a multiply-add, since other work on the same core takes its share of them.
  */
-function emitTile(f: FunctionBuilder, tile: Tile, place: Place): void {
-  const { layout, columns, depth, bDepth } = tile;
+function emitTile(f: FunctionBuilder, tile: Tile, { a, out, outRow, ...place }: Place): void {
+  const { layout, columns, bDepth } = tile;
   const { rows } = layout;
   const vectors = Math.ceil(columns / LANES);
-  const each = (body: (row: number, vector: number) => void): void => {
-    for (let r = 0; r < rows; r++) for (let v = 0; v < vectors; v++) body(r, v);
+  const each = (body: (row: number, vector: number) => void, nextRow = (): void => {}): void => {
+    for (let r = 0; r < rows; r++) {
+      for (let v = 0; v < vectors; v++) body(r, v);
+      nextRow();
+    }
   };
   const sums = Array.from({ length: rows }, () => Array.from({ length: vectors }, () => f.local("v128")));
+  const step = (row: Pointer) => (): void => f.set(row, i32.add(row, outRow));
   // Each its own zeros: a register that held them for all would be the lowest, and sums would be moved about at every turn.
   const clear = (): void => each((r, v) => f.set(sums[r]![v]!, v128.const([0, 0, 0, 0])));
-  const fetch = (): void => each((r, v) => f.set(sums[r]![v]!, v128.load(place.out, r * tile.outRow + v * VECTOR)));
-  if (typeof place.accumulate !== "boolean") f.if(place.accumulate, fetch, clear);
-  else if (place.accumulate) fetch();
-  else clear();
+  const fetch = (): void => {
+    const row = moving(f, out);
+    each((r, v) => f.set(sums[r]![v]!, v128.load(row, v * VECTOR)), step(row));
+  };
+  f.if(place.accumulate, fetch, clear);
 
-  const [a, b] = [moving(f, place.a), moving(f, place.b)];
+  const b = moving(f, place.b);
   const loadB = (at: number): Vector[] =>
     Array.from({ length: vectors }, (_, v) => f.let(v128.load(b, at * bDepth + tile.bVector(v))));
   const multiply = (at: number, bs: readonly Vector[], upwards: boolean): void => {
@@ -79,36 +87,29 @@ function emitTile(f: FunctionBuilder, tile: Tile, place: Place): void {
       else f.if(i32.eqz(i32.and(at % 2 ? a : b, i32.const(1))), () => multiply(at, bs, !last || at < depths - 1));
     }
   };
-  const chunks = chunksOfTurn(depth);
-  const turn = chunks * CHUNK;
-  const turns = Math.floor(depth / turn);
-  const rest = depth % turn;
-  if (turns > 0) {
-    const end = f.let(plus(b, turns * turn * bDepth));
+  if (tile.chunks) {
+    const end = f.let(i32.add(b, place.chunkBytes));
     f.repeat(() => {
-      steps(turn, rest === 0);
-      f.set(a, plus(a, chunks * chunkBytes(layout)));
-      f.set(b, plus(b, turn * bDepth));
+      steps(CHUNK, tile.rest === 0);
+      f.set(a, plus(a, chunkBytes(layout)));
+      f.set(b, plus(b, CHUNK * bDepth));
       return i32.ne(b, end);
     });
   }
-  steps(rest, true);
-  each((r, v) => f.store(place.out, sums[r]![v]!, r * tile.outRow + v * VECTOR, Math.min(LANES, columns - v * LANES)));
+  steps(tile.rest, true);
+  if (tile.rest > 0) f.set(a, plus(a, chunkBytes(layout)));
+  each((r, v) => f.store(out, sums[r]![v]!, v * VECTOR, Math.min(LANES, columns - v * LANES)), step(out));
 }
 
 /**
- * A function over tiles one below the other: (a, b, out, how many, and whether to accumulate where that is undecided).
- * Loops that are alike in several places, edges and blocks are then compiled once.
+ * A function over tiles one below the other: (a, b, out, how many, bytes from row to row of out, bytes of B in the whole
+ * chunks of the depth, whether to accumulate).
  */
-export function tileStrip(module: ModuleBuilder, tile: Tile, accumulate: boolean | "given"): FunctionRef {
-  const body = (f: FunctionBuilder, a: Pointer, b: Pointer, out: Pointer, count: Pointer, given?: Pointer): void =>
-    f.count(0, count, 1, () => {
-      emitTile(f, tile, { a, b, out, accumulate: given ?? accumulate === true });
-      f.set(a, plus(a, panelBytes(tile.layout, tile.depth)));
-      f.set(out, plus(out, tile.layout.rows * tile.outRow));
-    });
-  const name = `tiles ${tile.layout.rows}×${tile.columns}`;
-  return accumulate === "given"
-    ? module.function(name, ["i32", "i32", "i32", "i32", "i32"], undefined, body)
-    : module.function(name, ["i32", "i32", "i32", "i32"], undefined, body);
-}
+export const tileStrip = (module: ModuleBuilder, tile: Tile): FunctionRef =>
+  module.function(
+    `tiles ${tile.layout.rows}×${tile.columns}`,
+    ["i32", "i32", "i32", "i32", "i32", "i32", "i32"],
+    undefined,
+    (f, a, b, out, count, outRow, chunkBytes, accumulate) =>
+      f.count(0, count, 1, () => emitTile(f, tile, { a, b, out, outRow, chunkBytes, accumulate })),
+  );
