@@ -26,8 +26,8 @@ interface Place {
   readonly out: Pointer;
   /** Byte step through out from row to row. */
   readonly outRow: Pointer;
-  /** Bytes of B in the whole chunks. */
-  readonly chunkBytes: Pointer;
+  /** Bytes of B beside the whole chunks. */
+  readonly bBytes: Pointer;
   /** Whether the accumulators begin with what out holds. */
   readonly accumulate: Pointer;
 }
@@ -88,7 +88,7 @@ function emitTile(f: FunctionBuilder, tile: Tile, { a, out, outRow, ...place }: 
     }
   };
   if (tile.chunks) {
-    const end = f.let(i32.add(b, place.chunkBytes));
+    const end = f.let(i32.add(b, place.bBytes));
     f.repeat(() => {
       steps(CHUNK, tile.rest === 0);
       f.set(a, plus(a, chunkBytes(layout)));
@@ -102,7 +102,7 @@ function emitTile(f: FunctionBuilder, tile: Tile, { a, out, outRow, ...place }: 
 }
 
 /**
- * A function over tiles one below the other: (a, b, out, how many, bytes from row to row of out, bytes of B in the whole
+ * A function over tiles one below the other: (a, b, out, how many, bytes from row to row of out, bytes of B beside the whole
  * chunks of the depth, whether to accumulate).
  */
 export const tileStrip = (module: ModuleBuilder, tile: Tile): FunctionRef =>
@@ -110,6 +110,6 @@ export const tileStrip = (module: ModuleBuilder, tile: Tile): FunctionRef =>
     `tiles ${tile.layout.rows}×${tile.columns}`,
     ["i32", "i32", "i32", "i32", "i32", "i32", "i32"],
     undefined,
-    (f, a, b, out, count, outRow, chunkBytes, accumulate) =>
-      f.count(0, count, 1, () => emitTile(f, tile, { a, b, out, outRow, chunkBytes, accumulate })),
+    (f, a, b, out, count, outRow, bBytes, accumulate) =>
+      f.count(0, count, 1, () => emitTile(f, tile, { a, b, out, outRow, bBytes, accumulate })),
   );
