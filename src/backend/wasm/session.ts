@@ -91,7 +91,13 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   const store: Store = remote?.store ?? local!;
   let heap: Heap | undefined = createHeap(store);
   const control = heap.allocate(controlBytes(threads) + CREW_BYTES, "the threads' meeting place");
-  const crew = remote?.crew ?? (await onDemand.crew()).createCrew(local!.memory, control + controlBytes(threads));
+  // Now and side by side: once programs are compiled, each would have to wait. A page fetches no functions that it may not want.
+  const [crew, sharing] = await Promise.all([
+    remote?.crew ??
+      onDemand.crew().then(({ createCrew }) => createCrew(local!.memory, control + controlBytes(threads))),
+    threads > 1 ? onDemand.sharing() : undefined,
+    isPage() ? undefined : onDemand.rare(),
+  ]);
   const addresses = new Map<Variable, number>();
   /** Those that have an address, and not yet what they begin with: that may take a while to draw. */
   const blank = new Set<Variable>();
@@ -155,7 +161,6 @@ export async function createWasmSession(backend: Backend, options: SessionOption
       (await onDemand.inspection()).checkBounds(source);
       return { programs: [source] };
     }
-    const sharing = threads > 1 ? await onDemand.sharing() : undefined;
     const make = (): readonly Program[] =>
       sharing?.sharedByRows(source, threads, options.shareFrom, crew.begin) ?? [lower(source)];
     return lowerOnce(source, { ...options, control }, make);
@@ -164,7 +169,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   async function compile(source: Program | ProgramOptions): Promise<Executable> {
     const { programs, emit = emitProgram } = await programsOf(source);
     if (programs.length > 1) crew.begin(programs.length);
-    const team = programs.length > 1 ? (await onDemand.sharing()).teamOf(programs.length, control) : undefined;
+    const team = programs.length > 1 ? sharing?.teamOf(programs.length, control) : undefined;
     const rare = programs.some((program) => kernelsOf(program).some(usesRare)) ? await onDemand.rare() : undefined;
     await turn();
     const { constantAddress } = alive();
