@@ -111,6 +111,9 @@ for (const { name: engine, wasm } of engines) {
       it(`${name}: depths and rows of many blocks`, async () => {
         for (const [m, n, k] of [
           [37, 20, 1031],
+          // More numbers than are taken to be near: they are fetched first.
+          [67, 20, 1031],
+          [1033, 9, 70],
           [12, 20, 1300],
           [523, 9, 70],
           [1, 9, 1100],
