@@ -31,7 +31,7 @@ const tuning = (panel: number, fewRows: readonly number[], costs: readonly numbe
 });
 
 /** Measured on Node 20 and 24: `test/backend/wasm/bench.ts`. */
-export const tuning128 = tuning(8, [28, 16, 12], [6, 5.2, 4.4, 4, 2.2, 1.4]);
+export const tuning128 = tuning(8, [28, 16, 12], [6, 5.05, 4.4, 3.9, 2.25, 1.5]);
 
 /** For V8's 256-bit revectorisation, which makes one instruction of two on neighbouring vectors: Node 24. */
 export const tuning256 = tuning(16, [48, 32, 24], [6, 5.4, 4.7, 4.6, 2.4, 3.2]);
