@@ -92,7 +92,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
   let heap: Heap | undefined = createHeap(store);
   const control = heap.allocate(controlBytes(threads) + CREW_BYTES, "the threads' meeting place");
   // Now and side by side: once programs are compiled, each would have to wait. A page fetches no functions that it may not want.
-  const [crew, sharing] = await Promise.all([
+  const [crew, sharing, atOnce] = await Promise.all([
     remote?.crew ??
       onDemand.crew().then(({ createCrew }) => createCrew(local!.memory, control + controlBytes(threads))),
     threads > 1 ? onDemand.sharing() : undefined,
@@ -170,7 +170,8 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     const { programs, emit = emitProgram } = await programsOf(source);
     if (programs.length > 1) crew.begin(programs.length);
     const team = programs.length > 1 ? sharing?.teamOf(programs.length, control) : undefined;
-    const rare = programs.some((program) => kernelsOf(program).some(usesRare)) ? await onDemand.rare() : undefined;
+    const wantsRare = programs.some((program) => kernelsOf(program).some(usesRare));
+    const rare = atOnce ?? (wantsRare ? await onDemand.rare() : undefined);
     await turn();
     const { constantAddress } = alive();
     const [program] = programs as [Program];

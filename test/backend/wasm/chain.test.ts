@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { enableRelaxedSimd } from "../../../src/backend/wasm/flags-node.js";
+import { passesOf } from "../../../src/backend/wasm/kernels/passes.js";
 import { binaryNames, unaryNames } from "../../../src/graph/pointwise.js";
 import { randomKey, randomUniform } from "../../../src/graph/random.js";
-import type { Instruction, View } from "../../../src/program/program.js";
+import type { Instruction, Kernel, View } from "../../../src/program/program.js";
 import { kernel, loop, noise, workbench } from "./workbench.js";
 
 enableRelaxedSimd();
@@ -140,6 +141,100 @@ for (const wasm of [{ relaxedSimd: "auto" }, { relaxedSimd: "off" }, { revectori
         ],
         { wasm },
       );
+    });
+
+    it("takes functions of functions in passes, and all at once where a pass would not find what it needs", async () => {
+      const functions: Record<
+        string,
+        { code: Instruction[]; stores: [number, "x" | "y" | "z" | "out"][]; passes: number[] }
+      > = {
+        "as an LSTM's c' and h', in place": {
+          code: [
+            { op: "sigmoid", args: [0] }, // 2: a gate
+            { op: "mul", args: [2, 1] }, // 3: c'
+            { op: "tanh", args: [3] }, // 4
+            { op: "mul", args: [4, 2] }, // 5: h'
+          ],
+          stores: [
+            [2, "x"],
+            [3, "y"],
+            [5, "z"],
+          ],
+          passes: [2, 1],
+        },
+        "three deep, something cheap in the first pass": {
+          code: [
+            { op: "abs", args: [1] }, // 2
+            { op: "exp", args: [0] }, // 3
+            { op: "tanh", args: [3] }, // 4
+            { op: "add", args: [4, 2] }, // 5: made anew in the last pass
+            { op: "sigmoid", args: [5] }, // 6
+          ],
+          stores: [
+            [6, "z"],
+            [3, "x"],
+            [4, "y"],
+          ],
+          // y, which |y| is made of, has been written.
+          passes: [3],
+        },
+        "three deep": {
+          code: [
+            { op: "exp", args: [0] },
+            { op: "tanh", args: [2] },
+            { op: "add", args: [3, 1] },
+            { op: "sigmoid", args: [4] },
+          ],
+          stores: [
+            [5, "z"],
+            [2, "x"],
+            [3, "out"],
+          ],
+          passes: [1, 1, 1],
+        },
+        "a load that is written over and needed again": {
+          code: [
+            { op: "sigmoid", args: [0] },
+            { op: "mul", args: [2, 0] },
+            { op: "tanh", args: [3] },
+          ],
+          stores: [
+            [2, "x"],
+            [4, "z"],
+          ],
+          passes: [2],
+        },
+        "what is not stored": {
+          code: [
+            { op: "sigmoid", args: [0] },
+            { op: "tanh", args: [2] },
+            { op: "mul", args: [3, 1] },
+          ],
+          stores: [
+            [3, "y"],
+            [4, "z"],
+          ],
+          passes: [2],
+        },
+      };
+      for (const [name, { code, stores, passes }] of Object.entries(functions)) {
+        for (const [rows, columns] of [
+          [1, 1],
+          [3, 13],
+          [2, 1030],
+        ] as const) {
+          const bench = workbench();
+          const place = { stride: columns + 3, offset: 2 };
+          const views = Object.fromEntries(
+            ["x", "y", "z", "out"].map((view) => [view, bench.matrix(view, rows, columns, place)]),
+          ) as Record<string, View>;
+          const to = stores.map(([value, view]): [number, View] => [value, views[view]!]);
+          const whole = chain(rows, columns, [views.x!, views.y!], code, to);
+          const found = passesOf(whole as Kernel & { kind: "chain" }, columns).map((pass) => pass.stores.length);
+          expect(found, `${name}, ${rows}×${columns}`).toEqual(columns > 1024 ? [stores.length] : passes);
+          await bench.run([whole], { wasm });
+        }
+      }
     });
 
     it("reads rows, columns, single numbers and periods beside full matrices", async () => {

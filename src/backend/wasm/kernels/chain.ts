@@ -22,6 +22,7 @@ import {
   forColumns,
   LANES,
   moving,
+  type Pass,
   type Pointer,
   times,
   VECTOR,
@@ -122,18 +123,11 @@ function emitBody(
   // Whole numbers that are only copied stay as they are: a float would lose those above 2²⁴.
   const copiesIndices = chain.code.length === 0 && [...layout.loads, ...layout.stores].every(isIndex);
   const asFloat = (access: Access, x: V128): V128 => (isIndex(access) && !copiesIndices ? f32x4.convert(x) : x);
-  const loaded = (access: Access, x: V128): Lanes => {
-    const local = f.let(asFloat(access, x));
+  const splatLoad = (access: Access): Lanes => {
+    const local = f.let(asFloat(access, v128.load32Splat(pointers.get(access.group)!, offsetOf(access))));
     return floatLanes(f, () => local, { float: () => local });
   };
-  const splatLoad = (access: Access): Lanes =>
-    loaded(access, v128.load32Splat(pointers.get(access.group)!, offsetOf(access)));
 
-  // What does not change from row to row is loaded once; what only seeds `random` is not loaded as a number at all.
-  const fixed = layout.loads.map((access, i) => {
-    if (uses[i] === 0) return unused;
-    return access.splat && access.group.rows === "once" ? splatLoad(access) : undefined;
-  });
   const random = chain.code.some(isRandom)
     ? emission.rare!.randomNumbers(f, { ...layout, code: chain.code }, parameters[layout.groups.length]!, (load) => {
         const seed = layout.loads[load]!;
@@ -148,40 +142,47 @@ function emitBody(
       ? emission.team!.forRange(f, layout.columns, worker, body)
       : forColumns(f, layout.columns, body, emission.revectorized ? 2 : 1);
 
+  const whole: Pass = { stores: layout.stores.map((_, i) => i), given: new Map() };
+  const passes = emission.rare?.passesOf(chain, layout.columns) ?? [whole];
+
   times(f, layout.rows, () => {
-    const inRow = layout.loads.map((access, i) => fixed[i] ?? (access.splat ? splatLoad(access) : undefined));
-    forElements((offset, start, count) => {
-      const addresses = new Map(layout.groups.map((group) => [group, f.let(at(pointers.get(group)!, offset))]));
-      const resultsAt = (constant: number): V128[] => {
-        const loads = layout.loads.map((access, i) => {
-          const known = inRow[i];
-          if (known) return known;
-          return loaded(access, v128.load(addresses.get(access.group)!, offsetOf(access) + constant));
-        });
-        const values = evaluate(f, loads, chain.code, {
-          uses,
-          random: random?.at(offset, constant),
-          rare: emission.rare,
-        });
-        return chain.stores.map((store) => {
-          const x = values[store.value]!.float();
-          return store.flush && !copiesIndices ? f.let(flushed(f, x)) : x;
-        });
-      };
-      // Side by side, so that V8 can make one instruction of two (an LSTM's gates 1.6 to 2 times as fast).
-      const parts = Array.from({ length: Math.ceil(count / LANES) }, (_, v) => resultsAt(start + v * VECTOR));
-      layout.stores.forEach((access, i) => {
-        parts.forEach((results, v) => {
-          const x = results[i]!;
-          f.store(
-            addresses.get(access.group)!,
-            isIndex(access) && !copiesIndices ? i32x4.truncate(x) : x,
-            offsetOf(access) + start + v * VECTOR,
-            Math.min(LANES, count - v * LANES),
-          );
+    // What only seeds `random` is not loaded as a number.
+    const inRow = layout.loads.map((access, i) => (access.splat && uses[i] ? splatLoad(access) : undefined));
+    for (const { stores, given } of passes) {
+      forElements((offset, start, count) => {
+        const addresses = new Map(layout.groups.map((group) => [group, f.let(at(pointers.get(group)!, offset))]));
+        const resultsAt = (constant: number): V128[] => {
+          const read = (access: Access): Lanes =>
+            floatLanes(f, () => asFloat(access, v128.load(addresses.get(access.group)!, offsetOf(access) + constant)));
+          const loads = layout.loads.map((access, i) => inRow[i] ?? read(access));
+          const values = evaluate(f, loads, chain.code, {
+            uses,
+            random: random?.at(offset, constant),
+            rare: emission.rare,
+            given: (value) => given.has(value) && read(layout.stores[given.get(value)!]!),
+          });
+          return stores.map((i) => {
+            const { value, flush } = chain.stores[i]!;
+            const x = values[value]!.float();
+            return flush && !copiesIndices ? f.let(flushed(f, x)) : x;
+          });
+        };
+        // Side by side, so that V8 can make one instruction of two (an LSTM's gates 1.6 to 2 times as fast).
+        const parts = Array.from({ length: Math.ceil(count / LANES) }, (_, v) => resultsAt(start + v * VECTOR));
+        stores.forEach((store, i) => {
+          const access = layout.stores[store]!;
+          parts.forEach((results, v) => {
+            const x = results[i]!;
+            f.store(
+              addresses.get(access.group)!,
+              isIndex(access) && !copiesIndices ? i32x4.truncate(x) : x,
+              offsetOf(access) + start + v * VECTOR,
+              Math.min(LANES, count - v * LANES),
+            );
+          });
         });
       });
-    });
+    }
     if (layout.rows === 1) return;
     for (const group of layout.groups)
       if (group.rows !== "once") advance(f, pointers.get(group)!, group.stride * BYTES);
@@ -195,10 +196,3 @@ function emitBody(
     }
   });
 }
-
-const unused: Lanes = {
-  float: () => {
-    throw new Error("unused load");
-  },
-  nonZero: () => unused.float(),
-};

@@ -64,6 +64,13 @@ export interface RandomNumbers {
   nextRow(): void;
 }
 
+/** One of several passes of a chain over a row: some of its stores. */
+export interface Pass {
+  readonly stores: readonly number[];
+  /** The values that it reads where an earlier pass stored them: in which store. */
+  readonly given: ReadonlyMap<number, number>;
+}
+
 /** Functions and kernels that not every program uses, loaded with the first that does (`rare.ts`). */
 export type Rare = Readonly<
   Record<"exp" | "expm1" | "log" | "log1p" | "softplus" | "erf", (f: FunctionBuilder, x: Vector) => Vector>
@@ -75,6 +82,8 @@ export type Rare = Readonly<
     first: Pointer,
     seedOf: (load: number) => I32,
   ) => RandomNumbers;
+  /** At least one; all of a chain at once where a program has no use for anything rare. */
+  readonly passesOf: (chain: Chain, columns: number) => readonly Pass[];
   readonly emitTranspose: (emission: Emission, kernel: Transpose, label: string) => Call;
   readonly emitCrossEntropy: (emission: Emission, kernel: CrossEntropy, label: string) => Call;
   readonly emitSoftmax: (emission: Emission, kernel: Softmax, label: string) => Call;

@@ -3,7 +3,16 @@ import { EXP, LN2_HIGH, LN2_LOW } from "../../minimax.js";
 import { ERF_FAR, ERF_NEAR, LOG } from "../../minimax-rare.js";
 import type { FunctionBuilder, Local } from "../assembler/assembler.js";
 import { f32x4, i32x4, type V128, v128 } from "../assembler/instructions.js";
-import { expm1Near, expNegative, negativeAbs, polynomial, power2, ROUNDING, reduceExponent, SIGN } from "./math.js";
+import {
+  EXPONENT_BIAS,
+  expm1Near,
+  expNegative,
+  negativeAbs,
+  polynomial,
+  power2,
+  reduceExponent,
+  SIGN,
+} from "./math.js";
 
 type Vector = Local<"v128">;
 
@@ -15,9 +24,9 @@ const MIN_NORMAL = 2 ** -126;
 /** e^x. */
 export function exp(f: FunctionBuilder, x: Vector): Vector {
   const bounded = f.let(f32x4.pmin(f32x4.pmax(x, f.constant(-104)), f.constant(89)));
-  const { shifted, r } = reduceExponent(f, bounded);
+  const { power, r } = reduceExponent(f, bounded);
   // 2^n in two factors: n runs from −150 to 128.
-  const n = f.let(i32x4.sub(shifted, f.constant(ROUNDING)));
+  const n = f.let(i32x4.sub(i32x4.shrS(power, 23), f.bits(EXPONENT_BIAS)));
   const half = f.let(i32x4.shrS(n, 1));
   const scaled = f32x4.mul(polynomial(f, r, EXP), power2(f, half));
   return f.let(f32x4.mul(scaled, power2(f, i32x4.sub(n, half))));
@@ -26,9 +35,9 @@ export function exp(f: FunctionBuilder, x: Vector): Vector {
 /** e^x − 1. */
 export function expm1(f: FunctionBuilder, x: Vector): Vector {
   const bounded = f.let(f32x4.pmin(f32x4.pmax(x, f.constant(-18)), f.constant(89)));
-  const { shifted, r } = reduceExponent(f, bounded, -1);
+  const { power, r } = reduceExponent(f, bounded, -1);
   // Half of the result, since 2^n overflows before it does: 2^(n−1)·(p + 1) − ½.
-  const scale = f.let(power2(f, shifted));
+  const scale = f.let(power);
   const halfResult = f.let(f.madd(scale, expm1Near(f, r), f32x4.sub(scale, f.constant(0.5))));
   const tiny = f32x4.lt(f32x4.abs(x), f.constant(TINY));
   return f.let(v128.bitselect(x, f32x4.add(halfResult, halfResult), tiny));

@@ -16,59 +16,39 @@ import { f32x4, i32x4, type V128, v128 } from "../assembler/instructions.js";
 type Vector = Local<"v128">;
 
 /** Adding 1.5·2²³ rounds to a whole number, and leaves it in the lowest bits. */
-export const ROUNDING = 12582912;
+const ROUNDING = 12582912;
 export const SIGN = 0x80000000;
-const ONE_BITS = 0x3f800000;
+export const EXPONENT_BIAS = 127;
 
-/**
- * c₀ + c₁x + c₂x² + … by Estrin's scheme: neighbours in pairs, then the pairs in x², and so on. Half as deep as Horner's,
- * and depth is what counts: a chain of functions is as slow as its longest line of dependent operations.
- */
-export function polynomial(f: FunctionBuilder, x: Vector, coefficients: readonly number[]): Vector {
-  let terms: Vector[] = coefficients.map((c) => f.constant(c));
-  let power = x;
-  while (terms.length > 1) {
-    const paired: Vector[] = [];
-    for (let i = 0; i < terms.length; i += 2) {
-      const high = terms[i + 1];
-      paired.push(high ? f.let(f.madd(high, power, terms[i]!)) : terms[i]!);
-    }
-    terms = paired;
-    if (terms.length > 1) power = f.let(f32x4.mul(power, power));
-  }
-  return terms[0]!;
-}
+/** c₀ + c₁x + c₂x² + … by Horner's scheme: the fewest instructions. */
+export const polynomial = (f: FunctionBuilder, x: Vector, coefficients: readonly number[]): Vector =>
+  coefficients.map((c) => f.constant(c)).reduceRight((sum, c) => f.let(f.madd(sum, x, c)));
 
-/** x = n·ln 2 + r. `shifted` holds n + bias in its lowest bits. `scaled`, times `scale`, is x where it is known sooner. */
-export function reduceExponent(
-  f: FunctionBuilder,
-  x: Vector,
-  bias = 0,
-  scaled = x,
-  scale = 1,
-): { shifted: Vector; r: Vector } {
-  const shifter = f.constant(ROUNDING + bias);
-  const shifted = f.let(f.madd(scaled, f.constant(Math.LOG2E * scale), shifter));
+/** x = n·ln 2 + r, and 2^(n + bias) as a number. */
+export function reduceExponent(f: FunctionBuilder, x: Vector, bias = 0): { power: V128; r: Vector } {
+  // What is added leaves n in the lowest bits, with the bias of a number's exponent.
+  const shifter = f.constant(ROUNDING + EXPONENT_BIAS + bias);
+  const shifted = f.let(f.madd(x, f.constant(Math.LOG2E), shifter));
   const n = f.let(f32x4.sub(shifted, shifter));
   const r = f.let(f.nmadd(n, f.constant(LN2_LOW), f.nmadd(n, f.constant(LN2_HIGH), x)));
-  return { shifted, r };
+  return { power: i32x4.shl(shifted, 23), r };
 }
 
 /** 2^k from the lowest bits of k, for −127 < k < 128. */
-export const power2 = (f: FunctionBuilder, k: V128): V128 => i32x4.add(i32x4.shl(k, 23), f.bits(ONE_BITS));
+export const power2 = (f: FunctionBuilder, k: V128): V128 => i32x4.shl(i32x4.add(k, f.bits(EXPONENT_BIAS)), 23);
 
 export const negativeAbs = (f: FunctionBuilder, x: V128): V128 => v128.or(x, f.bits(SIGN));
 
 /** e^x for x ≤ 0 (or NaN), cheaper: the polynomial carries 2⁻⁶⁴, so that one factor reaches the smallest denormal. */
 export function expNegative(f: FunctionBuilder, x: V128): Vector {
   const bounded = f.let(f32x4.pmax(x, f.constant(-104)));
-  const { shifted, r } = reduceExponent(f, bounded, 64);
+  const { power, r } = reduceExponent(f, bounded, 64);
   const scaled = polynomial(
     f,
     r,
     EXP.map((c) => c * 2 ** -64),
   );
-  return f.let(f32x4.mul(scaled, power2(f, shifted)));
+  return f.let(f32x4.mul(scaled, power));
 }
 
 /** As `expNegative`, but 0 where the result would be denormal: such results take hundreds of times as long. */
@@ -87,10 +67,10 @@ export const expm1Near = (f: FunctionBuilder, r: Vector): Vector =>
  * relative accuracy near 0. The sign is put back.
  */
 export function tanh(f: FunctionBuilder, x: Vector): Vector {
-  const a = f.let(f32x4.pmin(f32x4.abs(x), f.constant(10)));
-  const { shifted, r } = reduceExponent(f, f.let(f32x4.mul(a, f.constant(-2))), 0, a, -2);
+  const a = f.let(f32x4.pmin(v128.andnot(x, f.bits(SIGN)), f.constant(10)));
+  const { power, r } = reduceExponent(f, f.let(f32x4.mul(a, f.constant(-2))));
   const p = expm1Near(f, r);
-  const s = f.let(power2(f, shifted));
+  const s = f.let(power);
   const one = f.constant(1);
   const numerator = f.nmadd(s, p, f32x4.sub(one, s));
   const denominator = f.madd(s, p, f32x4.add(one, s));

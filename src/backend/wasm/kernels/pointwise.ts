@@ -110,6 +110,8 @@ export interface Means {
   readonly uses: readonly number[];
   readonly random: ((instruction: RandomInstruction) => V128) | undefined;
   readonly rare: Rare | undefined;
+  /** A value that need not be made. */
+  readonly given: (value: number) => Lanes | false;
 }
 
 /** The values of a chain: the loads, then one for each instruction. */
@@ -120,7 +122,7 @@ export function evaluate(
   means: Means,
 ): Lanes[] {
   const values = [...loads];
-  for (const instruction of code) values.push(lanesOf(f, instruction, values, means));
+  for (const instruction of code) values.push(means.given(values.length) || lanesOf(f, instruction, values, means));
   return values;
 }
 

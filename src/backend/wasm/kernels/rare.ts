@@ -1,6 +1,7 @@
 /** What not every program uses, loaded with the first that does. */
 export { emitCrossEntropy } from "./cross-entropy.js";
 export * from "./functions.js";
+export { passesOf } from "./passes.js";
 export { emitDots } from "./products/dots.js";
 export { emitSwapped } from "./products/swapped.js";
 export { randomNumbers } from "./random.js";
