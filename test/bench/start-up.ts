@@ -3,8 +3,8 @@
  *
  *   node --import tsx test/bench/start-up.ts [--runs N] [--threads N]
  *
- * Builds the package and has processes of their own import it and begin to train char-lstm-128, one after the other; medians, and
- * the middle half, in milliseconds. "createTrainer" makes the session; starting threads is what it takes of the main thread's time.
+ * Builds the package and has processes of their own import it and begin to train char-lstm-128, one after the other, and a model of
+ * 96 hidden units twice after it; medians, and the middle half, in milliseconds. "createTrainer" makes the session; starting threads is what it takes of the main thread's time.
  */
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -55,6 +55,8 @@ try {
       ["tracing, lowering and compiling", of(compiling)],
       ["from createTrainer to the first step", of([...apart, ...compiling])],
       ["first step", of(["first step"])],
+      ["another model to its first step", of(["another"])],
+      ["one of the same shapes, likewise", of(["again"])],
     ];
     console.log(`Node ${process.version}, ${count === 1 ? "1 thread" : `${count} threads`}, ${all.length} processes`);
     console.log(`${"".padEnd(38)}  median  from    to`);
