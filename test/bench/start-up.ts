@@ -4,7 +4,8 @@
  *   node --import tsx test/bench/start-up.ts [--runs N] [--threads N]
  *
  * Builds the package and has processes of their own import it and begin to train char-lstm-128, one after the other, and a model of
- * 96 hidden units twice after it; medians, and the middle half, in milliseconds. "createTrainer" makes the session; starting threads is what it takes of the main thread's time.
+ * 96 hidden units twice after it; medians, and the middle half, in milliseconds. "createTrainer" makes the session; starting threads is
+ * what it takes of the main thread's time.
  */
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
