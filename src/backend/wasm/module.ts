@@ -18,7 +18,7 @@ import {
   type Step,
   type Team,
 } from "./kernels/emission.js";
-import { type EmitKernel, oncePerShape } from "./kernels/kernels.js";
+import { oncePerShape } from "./kernels/kernels.js";
 
 export interface ModuleRequest {
   readonly program: Program;
@@ -87,10 +87,10 @@ export function emitProgram(request: ModuleRequest): EmittedModule {
       return { lifetime, bytes, offset };
     },
   };
-  const emit = oncePerShape(emission);
+  const stepsOf = createSteps(emission);
   const barrier = team?.barrier(module);
-  const compute = stepsOf(emit, program.compute, team);
-  const commit = stepsOf(emit, program.commit, team);
+  const compute = stepsOf(program.compute);
+  const commit = stepsOf(program.commit);
 
   const planned = aligned(program.plan.size * BYTES);
   const places = placesOf(program);
@@ -190,45 +190,52 @@ function placesOf({ buffers }: Program) {
 
 const wait: Step = (run) => run.wait();
 
-/** All-reduces that follow one another share the waits before and after; products that anyone may do are shared out together. */
-const stepsOf = (emit: EmitKernel, statements: readonly Statement[], team?: Team): Step[] =>
-  statements.flatMap((statement, i) => {
-    const borders = (other: Statement | undefined): Step[] =>
-      statement.kind === "allReduce" && other?.kind !== "allReduce" ? [wait] : [];
-    if (statement.by === "any")
-      return statements[i - 1]?.by === "any"
-        ? []
-        : [team!.shareOut(statements.slice(i), (kernel) => emit(kernel, false).call)];
-    return [...borders(statements[i - 1]), stepOf(emit, statement), ...borders(statements[i + 1])];
-  });
+/** What is done for the statements of a program. */
+function createSteps(emission: Emission): (statements: readonly Statement[]) => Step[] {
+  const emit = oncePerShape(emission);
 
-function stepOf(emit: EmitKernel, statement: Statement): Step {
-  if (statement.kind === "barrier") return wait;
-  const step = statement.kind === "loop" ? loopOf(emit, statement) : callOf(emit, statement);
-  return statement.by === "first" ? (run) => run.f.if(i32.eqz(run.worker), () => step(run)) : step;
-}
+  function callOf(kernel: Kernel): Step {
+    const { call } = emit(kernel, false);
+    return (run) => run.call(call, kernel.label);
+  }
 
-function callOf(emit: EmitKernel, kernel: Kernel): Step {
-  const { call } = emit(kernel, false);
-  return (run) => run.call(call, kernel.label);
-}
-
-function loopOf(emit: EmitKernel, { steps, reverse, body }: Loop): Step {
-  const written = new Set(body.flatMap((kernel) => writes(kernel).map((view) => view.buffer)));
-  const calls = body.map((kernel) => {
-    const worthPreparing =
-      kernel.kind === "product" &&
-      kernel.b.step === 0 &&
-      !written.has(kernel.b.buffer) &&
-      steps * kernel.out.rows >= ROWS_WORTH_PREPARING;
-    return { ...emit(kernel, worthPreparing), label: kernel.label };
-  });
-  return (run) => {
-    if (steps === 0) return;
-    for (const { prepare, label } of calls) if (prepare) run.call(prepare, `${label}: pack`);
-    const [from, to, by] = reverse ? [steps - 1, -1, -1] : [0, steps, 1];
-    run.f.count(from, to, by, (t) => {
-      for (const { call, label } of calls) run.call(call, label, t);
+  function loopOf(loop: Loop): Step {
+    const { steps, reverse, body } = loop;
+    const written = new Set(body.flatMap((kernel) => writes(kernel).map((view) => view.buffer)));
+    const calls = body.map((kernel) => {
+      const worthPreparing =
+        kernel.kind === "product" &&
+        kernel.b.step === 0 &&
+        !written.has(kernel.b.buffer) &&
+        steps * kernel.out.rows >= ROWS_WORTH_PREPARING;
+      return { ...emit(kernel, worthPreparing), label: kernel.label };
     });
-  };
+    const inStep = emission.rare?.withFetches(emission, loop, calls) ?? calls;
+    return (run) => {
+      if (steps === 0) return;
+      for (const { prepare, label } of calls) if (prepare) run.call(prepare, `${label}: pack`);
+      const [from, to, by] = reverse ? [steps - 1, -1, -1] : [0, steps, 1];
+      run.f.count(from, to, by, (t) => {
+        for (const { call, label } of inStep) run.call(call, label, t);
+      });
+    };
+  }
+
+  function stepOf(statement: Statement): Step {
+    if (statement.kind === "barrier") return wait;
+    const step = statement.kind === "loop" ? loopOf(statement) : callOf(statement);
+    return statement.by === "first" ? (run) => run.f.if(i32.eqz(run.worker), () => step(run)) : step;
+  }
+
+  // All-reduces that follow one another share the waits before and after; products that anyone may do are shared out together.
+  return (statements) =>
+    statements.flatMap((statement, i) => {
+      const borders = (other: Statement | undefined): Step[] =>
+        statement.kind === "allReduce" && other?.kind !== "allReduce" ? [wait] : [];
+      if (statement.by === "any")
+        return statements[i - 1]?.by === "any"
+          ? []
+          : [emission.team!.shareOut(statements.slice(i), (kernel) => emit(kernel, false).call)];
+      return [...borders(statements[i - 1]), stepOf(statement), ...borders(statements[i + 1])];
+    });
 }

@@ -309,6 +309,67 @@ for (const wasm of [{ relaxedSimd: "auto" }, { relaxedSimd: "off" }, { revectori
       }
     });
 
+    it("fetches in a loop what comes from far, once for all gates, and nothing that is near", async () => {
+      const [steps, rows, H] = [30, 9, 61];
+      for (const reverse of [false, true]) {
+        const bench = workbench();
+        const over = (name: string, stride: number) => {
+          const all = bench.buffer(name, (steps + 2) * rows * stride);
+          return (from: number, columns: number, later = 0): View =>
+            bench.view(all, rows, columns, {
+              offset: (1 + later) * rows * stride + from,
+              stride,
+              step: rows * stride,
+            });
+        };
+        const inputs = over("inputs", 4 * H); // 65,880 numbers
+        const gates = over("gates", 4 * H);
+        const some = over("some", 5 * H); // of wider rows
+        const states = over("states", 4 * H); // the last step's are near
+        const made = over("made", 4 * H); // at this step
+        const few = over("few", H);
+        const weights = bench.matrix("weights", rows, H);
+        const c = reverse ? 1 : -1;
+        const body = [
+          chain(rows, 4 * H, [inputs(0, 4 * H)], [{ op: "tanh", args: [0] }], [[1, made(0, 4 * H)]]),
+          chain(
+            rows,
+            H,
+            [gates(0, H), gates(2 * H, H), gates(3 * H, H), some(H, H), some(3 * H, H), few(0, H), weights].concat(
+              made(0, H),
+              states(0, H, c),
+            ),
+            [
+              { op: "mul", args: [0, 1] },
+              { op: "mul", args: [2, 3] },
+              { op: "sub", args: [9, 10] },
+              { op: "mul", args: [4, 5] },
+              { op: "add", args: [11, 12] },
+              { op: "mul", args: [6, 7] },
+              { op: "sub", args: [13, 14] },
+              { op: "mul", args: [15, 8] },
+            ],
+            [
+              [15, gates(0, H)],
+              [16, gates(3 * H, H)],
+              [15, states(0, H)],
+            ],
+          ),
+        ];
+        const { profile } = await bench.run([loop(steps, reverse, body)], { wasm: { ...wasm, profile: true } });
+        const fetches = profile
+          .filter(({ label }) => label.endsWith(": fetch"))
+          .map(({ label, calls }) => [label, calls]);
+        const [first, second] = body.map(({ label }) => `${label}: fetch`);
+        expect(fetches.sort()).toEqual(
+          [
+            [first, steps],
+            [second, 2 * steps],
+          ].sort(),
+        );
+      }
+    });
+
     it("keeps apart chains that differ in a constant's sign, or in an infinity", async () => {
       const bench = workbench();
       const constants = [0, -0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN];

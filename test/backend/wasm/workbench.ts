@@ -105,7 +105,7 @@ export function workbench() {
       outputs.set(id, got as Float32Array);
       compare(name, got, memory.get(id)!, options.tolerance ?? 2e-6);
     }
-    return { result, outputs };
+    return { result, outputs, profile: session.profile() };
   }
   return { buffer, view, matrix, run };
 }

@@ -10,6 +10,7 @@ import type {
   Gather,
   Instruction,
   Kernel,
+  Loop,
   Product,
   Scatter,
   Softmax,
@@ -54,6 +55,11 @@ export interface Call {
   readonly parameters: readonly Argument[];
 }
 
+export interface LabelledCall {
+  readonly call: Call;
+  readonly label: string;
+}
+
 export type RandomInstruction = Extract<Instruction, { op: "random" }>;
 
 /** Random numbers, as a chain's loop over its elements asks for them. */
@@ -84,6 +90,8 @@ export type Rare = Readonly<
   ) => RandomNumbers;
   /** At least one; all of a chain at once where a program has no use for anything rare. */
   readonly passesOf: (chain: Chain, columns: number) => readonly Pass[];
+  /** The calls of a loop's kernels, and before each what fetches for it. */
+  readonly withFetches: (emission: Emission, loop: Loop, calls: readonly LabelledCall[]) => readonly LabelledCall[];
   readonly emitTranspose: (emission: Emission, kernel: Transpose, label: string) => Call;
   readonly emitCrossEntropy: (emission: Emission, kernel: CrossEntropy, label: string) => Call;
   readonly emitSoftmax: (emission: Emission, kernel: Softmax, label: string) => Call;
@@ -185,6 +193,23 @@ export function forColumns(
   if (whole === turn) body(undefined, 0, turn);
   else if (whole > 0) f.count(0, whole * BYTES, vectors * VECTOR, (offset) => body(offset, 0, turn));
   if (columns > whole) body(undefined, whole * BYTES, columns - whole);
+}
+
+/** From so many numbers on they come from far: beyond the second-level cache, or close to it. */
+export const FAR = 2 ** 16;
+
+/**
+ * Reads a number of every 32 bytes of `rows` rows that are to be read otherwise than one after the other: the machine then
+ * fetches ahead, which it does not where packing jumps from row to row (weights' gradients: 1.05 to 1.15 times as fast) or a
+ * chain takes a little of each gate in turn. Of what is in the first-level cache it would be work for nothing. The engines
+ * keep a load that nobody uses, since it might trap. `stride` is in bytes.
+ */
+export function prefetch(f: FunctionBuilder, source: Pointer, stride: number, rows: number, columns: number): void {
+  const row = moving(f, source);
+  times(f, rows, () => {
+    forColumns(f, columns, (from, more) => void f.let(i32.load(at(row, from), more)), 2);
+    advance(f, row, stride);
+  });
 }
 
 /**

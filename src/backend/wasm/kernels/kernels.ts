@@ -21,7 +21,7 @@ interface Calls {
 }
 
 /** `prepared`: what the kernel multiplies with does not change in its loop, and is made ready before it. */
-export type EmitKernel = (kernel: Kernel, prepared: boolean) => Calls;
+type EmitKernel = (kernel: Kernel, prepared: boolean) => Calls;
 
 /** Where a view begins. */
 const placeOf = ({ buffer, offset, step, perRow }: View): string => [buffer, offset, step, perRow].join();

@@ -1,5 +1,6 @@
 /** What not every program uses, loaded with the first that does. */
 export { emitCrossEntropy } from "./cross-entropy.js";
+export { withFetches } from "./fetches.js";
 export * from "./functions.js";
 export { passesOf } from "./passes.js";
 export { emitDots } from "./products/dots.js";

@@ -4,20 +4,8 @@
  * What lies behind the depth is not specified, and not read.
  */
 import type { FunctionBuilder } from "../../assembler/assembler.js";
-import { i32, plus, v128 } from "../../assembler/instructions.js";
-import {
-  advance,
-  at,
-  BYTES,
-  flushed,
-  forColumns,
-  LANES,
-  moving,
-  type Pointer,
-  times,
-  VECTOR,
-  type Vector,
-} from "../emission.js";
+import { plus, v128 } from "../../assembler/instructions.js";
+import { advance, BYTES, flushed, LANES, moving, type Pointer, times, VECTOR, type Vector } from "../emission.js";
 
 export interface Layout {
   /** Rows of a tile. */
@@ -43,19 +31,6 @@ export function spreadRow(f: FunctionBuilder, layout: Layout, chunk: Pointer, at
   // load's own, is added to the memory's address outside of the loop.
   const place = offset === 0 ? chunk : f.let(plus(chunk, offset));
   return (row) => f.let(v128.load32Splat(place, rowOffset(layout, row)));
-}
-
-/**
- * Reads a number of every 32 bytes of `rows` rows that are to be packed: the machine then fetches ahead, which it does not
- * where packing jumps from row to row (weights' gradients: 1.05 to 1.15 times as fast). Of what is in the first-level cache
- * it would be work for nothing. The engines keep a load that nobody uses, since it might trap. `stride` is in bytes.
- */
-export function prefetch(f: FunctionBuilder, source: Pointer, stride: number, rows: number, columns: number): void {
-  const row = moving(f, source);
-  times(f, rows, () => {
-    forColumns(f, columns, (from, more) => void f.let(i32.load(at(row, from), more)), 2);
-    advance(f, row, stride);
-  });
 }
 
 /** Packs `panels` panels one after the other; moves both pointers behind what is read and written. `stride` is in bytes. */

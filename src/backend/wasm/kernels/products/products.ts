@@ -20,14 +20,16 @@ import {
   BYTES,
   type Call,
   type Emission,
+  FAR,
   LANES,
   moving,
   type Pointer,
+  prefetch,
   times,
   viewArgument,
 } from "../emission.js";
 import { type Blocking, blocking, type RowBlocks, rowsOf, type Tuning, tuning128, tuning256 } from "./blocking.js";
-import { CHUNK, type Layout, packChunks, panelBytes as packedRows, prefetch } from "./chunks.js";
+import { CHUNK, type Layout, packChunks, panelBytes as packedRows } from "./chunks.js";
 import { emitPack, type Packing, packedBytes, panelBytes } from "./packing.js";
 import { tileStrip } from "./tiles.js";
 
@@ -35,9 +37,6 @@ import { tileStrip } from "./tiles.js";
 const ROWS_WORTH_PACKING = 8;
 
 const FEW_COLUMNS = 4;
-
-/** From so many numbers on A has to be fetched from far, unless a loop makes it at every step. */
-const FAR = 2 ** 16;
 
 /** Whether a product may be one that is not tiled as it stands: those are done by what is loaded on demand. */
 export const hasFew = ({ out: { rows, columns } }: Product): boolean =>
@@ -172,6 +171,7 @@ function emitRows(f: FunctionBuilder, nest: Nest, aStart: Pointer, outStart: Poi
       const stride = kernel.a.stride * BYTES;
       const all = rowsOf(tiles);
       const [lines, line] = kernel.transposeA ? [depth, all] : [all, depth];
+      // Unless a loop makes it at every step.
       if (!plan.constantB && kernel.a.rows * kernel.a.columns > FAR) prefetch(f, a, stride, lines, line);
       for (const { rows, count: panels } of tiles)
         packChunks(f, plan.layoutOf(rows), { depth, stride, panels }, a, work);
