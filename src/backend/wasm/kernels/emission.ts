@@ -200,9 +200,9 @@ export const FAR = 2 ** 16;
 
 /**
  * Reads a number of every 32 bytes of `rows` rows that are to be read otherwise than one after the other: the machine then
- * fetches ahead, which it does not where packing jumps from row to row (weights' gradients: 1.05 to 1.15 times as fast) or a
- * chain takes a little of each gate in turn. Of what is in the first-level cache it would be work for nothing. The engines
- * keep a load that nobody uses, since it might trap. `stride` is in bytes.
+ * fetches ahead, which it does not where packing jumps from row to row (weights' gradients: 1.05 to 1.15 times as fast). Of
+ * what is in the first-level cache it would be work for nothing. The engines keep a load that nobody uses, since it might
+ * trap. `stride` is in bytes.
  */
 export function prefetch(f: FunctionBuilder, source: Pointer, stride: number, rows: number, columns: number): void {
   const row = moving(f, source);
