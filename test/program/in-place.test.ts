@@ -71,6 +71,31 @@ describe("a chain in place", () => {
     expect(isInPlace(buffers, [chain([], wide), chain([left, shifted], small)], 1)).toBe(false);
   });
 
+  it("writes a value over what it is made of: the rest may be wanted when it is stored", () => {
+    const buffers = [buffer(0, 36), buffer(1, 12), buffer(2, 12), buffer(3, 12), buffer(4, 12)];
+    const part = (k: number): View => view(0, 4, 3, { stride: 9, offset: 3 * k });
+    const results = [1, 2, 3, 4].map((id) => view(id, 4, 3));
+    const gates: Kernel & Chain = {
+      ...chain([part(0), part(1), part(2)], ...results),
+      code: [
+        { op: "constant", value: 1 },
+        { op: "tanh", args: [2] },
+        { op: "tanh", args: [0] },
+        { op: "mul", args: [5, 1] },
+      ],
+      // Of nothing, of the last part, of the first, of the first and the second.
+      stores: results.map((to, i) => ({ value: 3 + i, to, flush: false })),
+    };
+    const placed = inPlace(buffers, [chain([], view(0, 4, 9)), gates]);
+    const homes = (placed[1] as Chain).stores.map(({ to }) => [to.buffer, to.offset]);
+    expect(homes).toEqual([
+      [1, 0],
+      [0, 6],
+      [0, 0],
+      [0, 3],
+    ]);
+  });
+
   it("in a loop writes over this step's part of a sequence, and over what each step makes anew", () => {
     const step = (id: number, t = 0): View => view(id, 2, 3, { step: 6, offset: 6 * t });
     const [all, later] = [view(0, 8, 3), chain([view(1, 8, 3)], view(2, 8, 3))];

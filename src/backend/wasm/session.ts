@@ -233,11 +233,9 @@ export async function createWasmSession(backend: Backend, options: SessionOption
       settled: async () => pending ?? last,
       async peek(id) {
         await pending;
-        const buffer = program.buffers.find((other) => other.id === id);
-        if (!buffer) throw new Error(`${name} has no buffer ${id}`);
+        const { bufferOf } = await onDemand.inspection();
+        const buffer = bufferOf(program, id, programs.length === 1 && arena.latest === executable);
         if (buffer.variable) return read(store, buffer.variable);
-        if (programs.length > 1 || arena.latest !== executable)
-          throw new Error(`${name} was not the last to run, or has threads`);
         return store.read(arena.address + program.plan.offsets.get(id)! * BYTES, buffer.size, buffer.type);
       },
     };

@@ -6,7 +6,16 @@
  * Buffers are seen as matrices; one becomes a range of the columns of another (its host) with as many rows.
  */
 import { listed } from "../../graph/maps.js";
-import { type Buffer, type Kernel, kernelsIn, reads, type Statement, type View, writes } from "../program.js";
+import {
+  type Buffer,
+  type Chain,
+  type Kernel,
+  kernelsIn,
+  reads,
+  type Statement,
+  type View,
+  writes,
+} from "../program.js";
 import { withViews } from "../views.js";
 
 /** A view as rows and columns of its buffer, or of that one's host. */
@@ -67,20 +76,20 @@ export function inPlace(buffers: readonly Buffer[], statements: readonly Stateme
   };
   const visit = (kernel: Kernel, at: Moment): void => {
     if (kernel.kind !== "chain") return;
-    const loads = kernel.loads.filter((from) => matrices.has(from.buffer));
-    const stores = kernel.stores.map(({ to }) => to).filter((to) => matrices.has(to.buffer));
-    const pairs = stores.flatMap((to) => {
-      const young = columnsOf(to)!;
-      return loads.flatMap((from): Pair[] => {
-        if (from.rows !== to.rows || from.columns !== to.columns) return [];
-        const old = columnsOf(from)!;
-        return [{ from, to, overlap: Math.min(old.width, young.width), since: matrices.get(old.host)!.since }];
+    const pairs = kernel.stores.flatMap(({ value, to }) => {
+      const young = columnsOf(to);
+      const operands = operandsOf(kernel, value);
+      return kernel.loads.flatMap((from, load): Pair[] => {
+        const old = columnsOf(from);
+        if (!young || !old || from.rows !== to.rows || from.columns !== to.columns) return [];
+        const [overlap, { since }] = [Math.min(old.width, young.width), matrices.get(old.host)!];
+        return [{ from, to, overlap, stranger: Number(!operands.has(load)), since }];
       });
     });
     // What covers the most comes first (all gates with all their gradients, before anything lies on one of them), then what
-    // has lived longest.
+    // has lived longest, then what the value is made of: the rest may still be wanted when it is stored.
     const guests = new Map<number, Pair[]>();
-    for (const pair of pairs.sort((a, b) => b.overlap - a.overlap || a.since - b.since)) {
+    for (const pair of pairs.sort((a, b) => b.overlap - a.overlap || a.since - b.since || a.stranger - b.stranger)) {
       const [old, young] = [columnsOf(pair.from)!, columnsOf(pair.to)!];
       if (!mayMeet(pair, at)) continue;
       const shift = old.from - young.from;
@@ -143,8 +152,20 @@ interface Pair {
   readonly to: View;
   /** Columns that would lie on one another. */
   readonly overlap: number;
+  /** 1 where what is stored is not made of what is loaded. */
+  readonly stranger: number;
   /** The statement that first touches what is loaded. */
   readonly since: number;
+}
+
+/** What a value is made of: loads and instructions, by their numbers. */
+function operandsOf({ loads, code }: Chain, value: number): Set<number> {
+  const operands = new Set([value]);
+  for (const operand of operands) {
+    const instruction = code[operand - loads.length];
+    if (instruction && "args" in instruction) for (const argument of instruction.args) operands.add(argument);
+  }
+  return operands;
 }
 
 interface Moment {
