@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { basename, dirname, relative, resolve } from "node:path";
 import { defineConfig, type Options } from "tsup";
 
 /**
@@ -31,7 +31,8 @@ const aleaAsModule: NonNullable<Options["esbuildPlugins"]>[number] = {
 
 /**
  * What is loaded on demand finds all that training needs in one file: esbuild would cut that by who shares what, into some twenty
- * files that a page without a bundler loads one by one, and that Vite does not always put together again.
+ * files that a page without a bundler loads one by one, and that Vite does not always put together again. Paths are relative: files'
+ * names contain a hash of them.
  */
 const oneCore: NonNullable<Options["esbuildPlugins"]>[number] = {
   name: "one-core",
@@ -39,13 +40,16 @@ const oneCore: NonNullable<Options["esbuildPlugins"]>[number] = {
     const core = resolve("src/train/trainer.ts");
     build.onResolve({ filter: /^\.\.?\// }, async ({ kind, path, resolveDir }) =>
       kind === "dynamic-import"
-        ? { path: (await build.resolve(path, { kind: "import-statement", resolveDir })).path, namespace: "on-demand" }
+        ? {
+            path: relative(".", (await build.resolve(path, { kind: "import-statement", resolveDir })).path),
+            namespace: "on-demand",
+          }
         : undefined,
     );
     build.onResolve({ filter: /^core$/, namespace: "on-demand" }, () => ({ path: core }));
     build.onLoad({ filter: /./, namespace: "on-demand" }, ({ path }) => ({
-      contents: `import * as core from "core"; export * from ${JSON.stringify(path)};`,
-      resolveDir: dirname(path),
+      contents: `import * as core from "core"; export * from "./${basename(path)}";`,
+      resolveDir: resolve(dirname(path)),
     }));
   },
 };

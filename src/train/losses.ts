@@ -206,7 +206,7 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
     const classes = columnsOf(prediction);
     if (classes < 2)
       throw new UserError(
-        `${name}: predictions ${showShape(prediction)} have 1 class, which leaves no choice; for yes and no use bceWithLogits`,
+        `${name}: predictions ${showShape(prediction)} have 1 class: for yes and no use bceWithLogits`,
       );
     if (weights && weights.shape[0] !== classes)
       throw new UserError(
@@ -230,7 +230,7 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
       const at = firstOutside(classes, targets, mask, ignoreIndex);
       if (at >= 0)
         throw new UserError(
-          `${name}: the target at ${placeIn(prediction, at, nameOf)} is ${targets[at]}, but the predictions have ${classes} classes, 0 to ${classes - 1}; what is not to count is named by ignoreIndex`,
+          `${name}: the target at ${placeIn(prediction, at, nameOf)} is ${targets[at]}, but the predictions have ${classes} classes, 0 to ${classes - 1}; ignoreIndex leaves one out`,
         );
     },
     apply(z, y, mask) {

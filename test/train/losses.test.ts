@@ -362,7 +362,7 @@ describe("crossEntropy", () => {
     refused(() => crossEntropy().apply(z, y, zeros([2, 1])), `${shown} want a mask [3, 1], not [2, 1]`);
     refused(
       () => crossEntropy().target([3, 1]),
-      "crossEntropy: predictions [3, 1] have 1 class, which leaves no choice",
+      "crossEntropy: predictions [3, 1] have 1 class: for yes and no use bceWithLogits",
     );
     refused(
       () => crossEntropy({ classWeights: [1, 2] }).target([3, 5]),

@@ -90,18 +90,20 @@ export function inPlace(buffers: readonly Buffer[], statements: readonly Stateme
     // has lived longest, then what the value is made of: the rest may still be wanted when it is stored.
     const guests = new Map<number, Pair[]>();
     for (const pair of pairs.sort((a, b) => b.overlap - a.overlap || a.since - b.since || a.stranger - b.stranger)) {
-      const [old, young] = [columnsOf(pair.from)!, columnsOf(pair.to)!];
-      if (!mayMeet(pair, at)) continue;
-      const shift = old.from - young.from;
+      const meeting = meetingOf(pair, at);
+      if (!meeting) continue;
+      const { old, young, shift } = meeting;
       if (shift >= 0 && young.width + shift <= old.width) settle(young.host, old.host, shift);
       else listed(guests, young.host, pair);
     }
     for (const candidates of guests.values()) takeIn(candidates, at);
   };
-  const mayMeet = ({ from, to }: Pair, at: Moment): boolean => {
+  /** Where both would lie; undefined where they may not. */
+  const meetingOf = ({ from, to }: Pair, at: Moment) => {
     const [old, young] = [columnsOf(from)!, columnsOf(to)!];
-    if (old.host === young.host || buffers[old.host]!.half !== buffers[young.host]!.half) return false;
-    return fits(matrices.get(old.host)!, matrices.get(young.host)!, old.from - young.from, at);
+    if (old.host === young.host || buffers[old.host]!.half !== buffers[young.host]!.half) return undefined;
+    const shift = old.from - young.from;
+    return fits(matrices.get(old.host)!, matrices.get(young.host)!, shift, at) ? { old, young, shift } : undefined;
   };
   /**
    * Older values take their places in a wider new one, which is there from the first of them on: where they do not fill it,
@@ -110,16 +112,15 @@ export function inPlace(buffers: readonly Buffer[], statements: readonly Stateme
   const takeIn = (candidates: readonly Pair[], at: Moment): void => {
     const chosen: Pair[] = [];
     for (const pair of candidates)
-      if (mayMeet(pair, at) && !chosen.some(({ from, to }) => from.buffer === pair.from.buffer || to === pair.to))
+      if (meetingOf(pair, at) && !chosen.some(({ from, to }) => from.buffer === pair.from.buffer || to === pair.to))
         chosen.push(pair);
     const filled = chosen.reduce((sum, { from }) => sum + columnsOf(from)!.width, 0);
     const isFull = filled === columnsOf(candidates[0]!.to)!.width;
     const isNear = ({ since }: Pair): boolean =>
       early && !statements.slice(since + 1, at.statement).some(({ kind }) => kind === "loop");
     for (const pair of chosen) {
-      if (!(isFull || isNear(pair)) || !mayMeet(pair, at)) continue;
-      const [old, young] = [columnsOf(pair.from)!, columnsOf(pair.to)!];
-      settle(old.host, young.host, young.from - old.from);
+      const meeting = isFull || isNear(pair) ? meetingOf(pair, at) : undefined;
+      if (meeting) settle(meeting.old.host, meeting.young.host, -meeting.shift);
     }
   };
   eachKernel(statements, visit);

@@ -310,7 +310,7 @@ for (const wasm of [{ relaxedSimd: "auto" }, { relaxedSimd: "off" }, { revectori
     });
 
     it("fetches in a loop what comes from far, once for all gates, and nothing that is near", async () => {
-      const [steps, rows, H] = [30, 9, 61];
+      const [steps, rows, H] = [120, 9, 61];
       for (const reverse of [false, true]) {
         const bench = workbench();
         const over = (name: string, stride: number) => {
@@ -322,7 +322,7 @@ for (const wasm of [{ relaxedSimd: "auto" }, { relaxedSimd: "off" }, { revectori
               step: rows * stride,
             });
         };
-        const inputs = over("inputs", 4 * H); // 65,880 numbers, by one load
+        const inputs = over("inputs", 4 * H); // 263,520 numbers, by one load
         const gates = over("gates", 4 * H);
         const wide = over("wide", 7 * H); // more than is read
         const states = over("states", 4 * H); // the last step's are near

@@ -18,6 +18,9 @@ export const withFetches: Rare["withFetches"] = (emission, loop, calls) =>
 const rowOf = ({ offset, stride }: View): number => Math.floor(offset / stride);
 const inSameRows = (a: View, b: View): boolean => a.buffer === b.buffer && a.step === b.step && rowOf(a) === rowOf(b);
 
+/** Numbers of all steps together, which the second-level cache does not hold until they are wanted. */
+const MANY = 4 * FAR;
+
 /** Numbers between those that are read for this: as many as are touched at once. */
 const APART = 8;
 
@@ -27,7 +30,7 @@ function fetchesOf(emission: Emission, { body, steps, reverse }: Loop, kernel: K
   const written = body.flatMap(writes);
   // Neither what an earlier kernel has had in its hands at this step, nor what was written at the last one.
   const isFar = (load: View): boolean =>
-    Math.abs(load.step) * steps > FAR &&
+    Math.abs(load.step) * steps > MANY &&
     !before.some((view) => inSameRows(view, load)) &&
     written.every((view) => view.buffer !== load.buffer || inSameRows(view, load));
   const together = new Map<string, View[]>();
