@@ -249,7 +249,7 @@ export async function createWasmSession(backend: Backend, options: SessionOption
     write(variable, data, offset = 0) {
       const size = sizeOf(variable);
       if (offset < 0 || offset + data.length > size) {
-        throw new Error(`"${variable.name}" holds ${size} numbers, not ${offset + data.length}`);
+        throw new Error(`"${variable.name}" holds ${size} numbers: ${data.length} from number ${offset} on do not fit`);
       }
       const whole = data.length === size;
       const address = (whole ? placeOf : addressOf)(variable) + offset * BYTES;
