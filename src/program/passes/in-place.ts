@@ -83,13 +83,15 @@ export function inPlace(buffers: readonly Buffer[], statements: readonly Stateme
         const old = columnsOf(from);
         if (!young || !old || from.rows !== to.rows || from.columns !== to.columns) return [];
         const [overlap, { since }] = [Math.min(old.width, young.width), matrices.get(old.host)!];
-        return [{ from, to, overlap, stranger: Number(!operands.has(load)), since }];
+        return [{ from, to, overlap, isOperand: operands.has(load), since }];
       });
     });
     // What covers the most comes first (all gates with all their gradients, before anything lies on one of them), then what
     // has lived longest, then what the value is made of: the rest may still be wanted when it is stored.
     const guests = new Map<number, Pair[]>();
-    for (const pair of pairs.sort((a, b) => b.overlap - a.overlap || a.since - b.since || a.stranger - b.stranger)) {
+    for (const pair of pairs.sort(
+      (a, b) => b.overlap - a.overlap || a.since - b.since || Number(b.isOperand) - Number(a.isOperand),
+    )) {
       const meeting = meetingOf(pair, at);
       if (!meeting) continue;
       const { old, young, shift } = meeting;
@@ -153,8 +155,8 @@ interface Pair {
   readonly to: View;
   /** Columns that would lie on one another. */
   readonly overlap: number;
-  /** 1 where what is stored is not made of what is loaded. */
-  readonly stranger: number;
+  /** Whether what is stored is made of what is loaded. */
+  readonly isOperand: boolean;
   /** The statement that first touches what is loaded. */
   readonly since: number;
 }

@@ -42,10 +42,10 @@ function fetchesOf(emission: Emission, { body, steps, reverse }: Loop, kernel: K
     if (loads.length === 1 || 2 * numbers < base.stride) return [];
     const { offset, columns } = loads.at(-1)!;
     const span = (base.rows - 1) * base.stride + offset + columns - base.offset;
+    const step = (reverse ? -APART : APART) * BYTES;
     return callOf(emission, "fetch", [base], (f, source) => {
-      const last = plus(source, (span - 1) * BYTES);
-      if (reverse) prefetch(f, f.let(last), -APART * BYTES, Math.ceil(span / APART), 1);
-      else prefetch(f, source, 0, 1, span);
+      const start = reverse ? f.let(plus(source, (span - 1) * BYTES)) : source;
+      prefetch(f, start, step, Math.ceil(span / APART), 1);
     });
   });
 }
