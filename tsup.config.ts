@@ -1,6 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { basename, dirname, relative, resolve } from "node:path";
+import MagicString from "magic-string";
 import { defineConfig, type Options } from "tsup";
+import ts from "typescript";
 
 /**
  * Marks the objects behind `export * as series` and the like as free of effects, so that a bundler leaves them out, and all
@@ -54,6 +56,43 @@ const oneCore: NonNullable<Options["esbuildPlugins"]>[number] = {
   },
 };
 
+type Chunk = Parameters<NonNullable<NonNullable<Options["plugins"]>[number]["renderChunk"]>>[1];
+
+/**
+ * Puts functions in parentheses, which V8 takes as a hint to compile them with their file: others it reads twice, once to find their
+ * ends and again when they are first called. It does so with all that are declared, which become variables ahead of what else their
+ * file or function does, and with the longer ones of the rest.
+ */
+function compiledAtOnce(code: string, chunk: Chunk) {
+  const text = new MagicString(code);
+  const file = ts.createSourceFile(chunk.path, code, ts.ScriptTarget.ES2022);
+  const beginsFile = (node: ts.Node): boolean => /^\/\/ \S+\.[jt]s$/m.test(code.slice(node.pos, node.getStart(file)));
+  const isLong = (node: ts.Node): boolean => node.getWidth(file) > 300;
+  const declared = (statements: readonly ts.Statement[]): void => {
+    /** Where the first one begins that is no function. */
+    let first: number | undefined;
+    for (const statement of statements) {
+      const start = statement.getStart(file);
+      if (beginsFile(statement)) first = undefined;
+      if (ts.isFunctionDeclaration(statement)) {
+        text.appendRight(start, `var ${statement.name!.text} = (`).appendLeft(statement.end, ");\n");
+        if (first !== undefined) text.move(start, statement.end, first);
+      } else first ??= start;
+    }
+  };
+  const visit = (node: ts.Node): void => {
+    if (ts.isFunctionLike(node) && "body" in node && node.body && ts.isBlock(node.body)) {
+      declared(node.body.statements);
+      if ((ts.isArrowFunction(node) || ts.isFunctionExpression(node)) && isLong(node))
+        text.appendRight(node.getStart(file), "(").appendLeft(node.end, ")");
+    }
+    ts.forEachChild(node, visit);
+  };
+  declared(file.statements);
+  visit(file);
+  return { code: text.toString(), map: chunk.map ? text.generateMap({ source: chunk.path, hires: "boundary" }) : null };
+}
+
 export default defineConfig({
   entry: { index: "src/index.ts", node: "src/node.ts", "cli/main": "src/cli/main.ts" },
   format: ["esm"],
@@ -68,5 +107,13 @@ export default defineConfig({
   treeshake: true,
   clean: true,
   esbuildPlugins: [aleaAsModule, oneCore],
-  plugins: [{ name: "pure-namespaces", renderChunk: (code) => ({ code: pureNamespaces(code) }) }],
+  plugins: [
+    { name: "pure-namespaces", renderChunk: (code) => ({ code: pureNamespaces(code) }) },
+    {
+      name: "compiled-at-once",
+      // What trains on the processor, and what is loaded for it.
+      renderChunk: (code, chunk) =>
+        /^\/\/ src\/backend\/wasm\/(kernels|threads)\//m.test(code) ? compiledAtOnce(code, chunk) : undefined,
+    },
+  ],
 });

@@ -30,11 +30,10 @@ class NotSharded extends Error {
   override name = "NotSharded";
 }
 
-/** Rows of the batch that variables of the graph are marked with; undefined where there are none, or different ones. */
-export function batchOf(roots: readonly Tensor[]): number | undefined {
+/** Rows of the batch that variables among the tensors are marked with; undefined where there are none, or different ones. */
+export function batchOf(tensors: readonly Tensor[]): number | undefined {
   const rows = new Set<number>();
-  for (const { attributes, shape } of reachable(roots))
-    if (attributes.variable?.batch) rows.add(shape[shape.length - 2]!);
+  for (const { attributes, shape } of tensors) if (attributes.variable?.batch) rows.add(shape[shape.length - 2]!);
   return rows.size === 1 ? [...rows][0] : undefined;
 }
 

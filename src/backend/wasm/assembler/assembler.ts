@@ -17,6 +17,7 @@ import {
 } from "./instructions.js";
 
 const typeCode: Record<ValueType, Code> = { i32: bytes(0x7f), f32: bytes(0x7d), f64: bytes(0x7c), v128: bytes(0x7b) };
+const ONE = bytes(1);
 const END = bytes(0x0b);
 
 /** A local variable; as an expression it reads itself. */
@@ -202,17 +203,9 @@ function createFunction(parameters: readonly ValueType[], options: ModuleOptions
     nmadd: (a, b, c) => (options.relaxed ? f32x4.relaxedNmadd(a, b, c) : f32x4.sub(c, f32x4.mul(a, b))),
   };
 
-  /** Locals in runs of one type, then the code. A function with a result ends in `return`: what follows is unreachable. */
-  const finish = (result: ValueType | undefined): Code => {
-    const runs: { type: ValueType; count: number }[] = [];
-    for (const type of locals) {
-      const last = runs.at(-1);
-      if (last?.type === type) last.count++;
-      else runs.push({ type, count: 1 });
-    }
-    const declared = vector(runs.map(({ type, count }) => unsigned(count) + typeCode[type]));
-    return declared + prologue + statements + (result ? UNREACHABLE : "") + END;
-  };
+  /** Locals one by one, then the code. A function with a result ends in `return`: what follows is unreachable. */
+  const finish = (result: ValueType | undefined): Code =>
+    vector(locals.map((type) => ONE + typeCode[type])) + prologue + statements + (result ? UNREACHABLE : "") + END;
   return { builder, parameters: parameters.map((type, index) => asLocal(type, index)), finish };
 }
 

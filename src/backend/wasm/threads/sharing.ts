@@ -30,11 +30,11 @@ export function sharedByRows(
   begin: (workers: number) => void = () => {},
 ): Program[] | undefined {
   if (source.keep) return undefined;
-  const roots = rootsOf(source);
-  const batch = batchOf(roots) ?? 1;
+  const tensors = reachable(rootsOf(source));
+  const batch = batchOf(tensors) ?? 1;
   const workers = Math.min(threads, batch);
   if (workers < 2) return undefined;
-  if (productsIn(reachable(roots)) >= from) begin(workers);
+  if (productsIn(tensors) >= from) begin(workers);
   const byRows = new Map<number, Program | undefined>();
   const programs: Program[] = [];
   for (let worker = 0; worker < workers; worker++) {
