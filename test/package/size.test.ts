@@ -1,15 +1,14 @@
-/**
- * What a page loads of the package, built as `npm run build` builds it and taken into a page by Vite, minified. In brotli, as
- * servers send it; kB are 1000 bytes.
- */
+/** The package, built as `npm run build` builds it. */
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { brotliCompressSync } from "node:zlib";
 import { build as bundle } from "tsup";
 import { build as buildPage, type Rollup } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import * as source from "../../src/index.js";
 
-const KB = 1000;
+const KB = 1000; // bytes
 let folder = "";
 let dist = "";
 
@@ -23,7 +22,10 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true }));
 
-/** The JavaScript of a page that uses `names`: what it loads at first, and what may follow on demand. */
+/**
+ * The JavaScript of a page that uses `names`: what it loads at first, and what may follow on demand. Taken into a page by Vite,
+ * minified, in brotli, as servers send it.
+ */
 async function pageWith(names: readonly string[]): Promise<{ readonly first: number; readonly later: number }> {
   const entry = join(folder, "page.js");
   const list = names.join(", ");
@@ -53,6 +55,35 @@ async function pageWith(names: readonly string[]): Promise<{ readonly first: num
   return { first: size(true), later: size(false) };
 }
 
+/** What a small model of characters learns, and then writes. */
+async function trainedText(api: typeof source, threads: number) {
+  const text = api.readText("the cat sat on the mat, and the rat ran to the hat. ".repeat(80));
+  const size = text.vocabulary.size;
+  const model = api.sequential({
+    embedding: api.embedding(size, 16),
+    rnn: api.recurrent(api.lstm(32), { layers: 2, dropout: 0.1 }),
+    head: api.dense(size),
+  });
+  const trainer = await api.createTrainer(model, {
+    loss: api.crossEntropy(),
+    optimizer: api.adam({ learningRate: 1e-2 }),
+    clip: { norm: 5 },
+    bptt: { window: 24 },
+    batch: 32,
+    seed: 1,
+    backend: api.wasm({ threads }),
+  });
+  const losses: number[] = [];
+  for await (const { loss } of trainer.fit(api.textBatches(text), { steps: 60 })) losses.push(loss);
+  const predictor = await trainer.predictor({ inputShape: [1, 1, 1], inputType: "index" });
+  let written = "";
+  for await (const character of api.generate(predictor, text.vocabulary, { length: 40, temperature: 0 }))
+    written += character;
+  const shared = trainer.threads;
+  trainer.dispose();
+  return { losses, written, shared };
+}
+
 const training = "adam createTrainer crossEntropy dense embedding lstm recurrent sequential".split(" ");
 
 describe("the built package", () => {
@@ -71,6 +102,16 @@ describe("the built package", () => {
     const series = await pageWith([...training, "series"]);
     expect((series.first - core.first) / KB).toBeGreaterThan(5);
   }, 240_000);
+
+  it("trains and samples as its source does, on one thread and on two", async () => {
+    const built = (await import(pathToFileURL(resolve(dist, "index.js")).href)) as typeof source;
+    expect(built.createTrainer).not.toBe(source.createTrainer);
+    for (const threads of [1, 2]) {
+      const expected = await trainedText(source, threads);
+      expect(expected.losses.at(-1)).toBeLessThan(expected.losses[0]! / 2);
+      expect(await trainedText(built, threads)).toEqual(expected);
+    }
+  }, 60_000);
 
   it("imports nothing but its own few files, so that it loads at once and without a bundler", async () => {
     const files = (await readdir(dist)).filter((file) => file.endsWith(".js"));

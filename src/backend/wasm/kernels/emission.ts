@@ -12,6 +12,7 @@ import type {
   Kernel,
   Loop,
   Product,
+  Reduce,
   Scatter,
   Softmax,
   Statement,
@@ -92,6 +93,7 @@ export type Rare = Readonly<
   readonly passesOf: (chain: Chain, columns: number) => readonly Pass[];
   /** The calls of a loop's kernels, and before each what fetches for it. */
   readonly withFetches: (emission: Emission, loop: Loop, calls: readonly LabelledCall[]) => readonly LabelledCall[];
+  readonly emitAcross: (f: FunctionBuilder, kernel: Reduce, input: Pointer, out: Pointer) => void;
   readonly emitTranspose: (emission: Emission, kernel: Transpose, label: string) => Call;
   readonly emitCrossEntropy: (emission: Emission, kernel: CrossEntropy, label: string) => Call;
   readonly emitSoftmax: (emission: Emission, kernel: Softmax, label: string) => Call;

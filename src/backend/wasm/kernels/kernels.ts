@@ -7,12 +7,13 @@ import type { Argument, Call, Emission } from "./emission.js";
 import { emitFill } from "./fill.js";
 import { isRare } from "./pointwise.js";
 import { emitProduct, hasFew } from "./products/products.js";
-import { emitReduce } from "./reduce.js";
+import { emitReduce, isAcross } from "./reduce.js";
 
 /** Whether a kernel wants what is loaded on demand. */
 export const usesRare = (kernel: Kernel): boolean =>
   ["transpose", "softmax", "crossEntropy", "gather", "scatter"].includes(kernel.kind) ||
   (kernel.kind === "product" && hasFew(kernel)) ||
+  (kernel.kind === "reduce" && isAcross(kernel)) ||
   (kernel.kind === "chain" && kernel.code.some(isRare));
 
 interface Calls {

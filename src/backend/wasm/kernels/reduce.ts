@@ -1,6 +1,6 @@
 /**
  * Sums and largest values. Along the rows: eight rows at a time are added into the output row, so that a tall matrix is
- * read in the order in which it lies. Along the columns: a vector sum, then across its lanes. Over all: in float64.
+ * read in the order in which it lies. Sums over all: in float64. The rest is in `reduce-across.ts`.
  */
 import type { Reduce } from "../../../program/program.js";
 import type { FunctionBuilder } from "../assembler/assembler.js";
@@ -20,22 +20,26 @@ import {
   times,
   type Vector,
 } from "./emission.js";
-import { accumulate64, maxLanes, sum64, sumLanes } from "./horizontal.js";
+import { accumulate64, sum64 } from "./horizontal.js";
 
 const ROWS_AT_A_TIME = 8;
 
+/** Whether a reduction is one of those that are loaded on demand. */
+export const isAcross = ({ axis, op }: Reduce): boolean => axis === "columns" || (axis === "all" && op === "max");
+
 export function emitReduce(emission: Emission, kernel: Reduce, label: string): Call {
-  const emit = { rows: emitRows, columns: emitColumns, all: kernel.op === "sum" ? emitSum : emitMax }[kernel.axis];
+  const along = kernel.axis === "rows" ? emitRows : emitSum;
+  const emit = isAcross(kernel) ? emission.rare!.emitAcross : along;
   return callOf(emission, label, [kernel.input, kernel.out], (f, input, out) => emit(f, kernel, input, out));
 }
 
-const combine = (kernel: Reduce) => (kernel.op === "sum" ? f32x4.add : f32x4.max);
+export const combine = (kernel: Reduce) => (kernel.op === "sum" ? f32x4.add : f32x4.max);
 
 /** What changes nothing: 0 for a sum, −∞ for the largest. */
-const neutral = (f: FunctionBuilder, kernel: Reduce): Vector => f.constant(kernel.op === "sum" ? 0 : -Infinity);
+export const neutral = (f: FunctionBuilder, kernel: Reduce): Vector => f.constant(kernel.op === "sum" ? 0 : -Infinity);
 
 /** x or x². */
-function term(f: FunctionBuilder, kernel: Reduce, x: V128): V128 {
+export function term(f: FunctionBuilder, kernel: Reduce, x: V128): V128 {
   if (!kernel.square) return x;
   const local = f.let(x);
   return f32x4.mul(local, local);
@@ -79,25 +83,8 @@ function emitRows(f: FunctionBuilder, kernel: Reduce, input: Pointer, out: Point
   });
 }
 
-/** out[r] = Σ_c input[r, c]. */
-function emitColumns(f: FunctionBuilder, kernel: Reduce, input: Pointer, out: Pointer): void {
-  const source = moving(f, input);
-  const target = moving(f, out);
-  const total = f.local("v128");
-  times(f, kernel.input.rows, () => {
-    f.set(total, neutral(f, kernel));
-    forColumns(f, kernel.input.columns, (offset, constant, lanes) => {
-      const x = keepLanes(f, v128.load(at(source, offset), constant), lanes, neutral(f, kernel));
-      f.set(total, combine(kernel)(total, term(f, kernel, x)));
-    });
-    f.store(target, kernel.op === "sum" ? sumLanes(f, total) : maxLanes(f, total), 0, 1);
-    advance(f, source, kernel.input.stride * BYTES);
-    advance(f, target, kernel.out.stride * BYTES);
-  });
-}
-
 /** All elements, a row at a time or as one row. */
-function forAll(f: FunctionBuilder, kernel: Reduce, input: Pointer, body: (x: Vector) => void): void {
+export function forAll(f: FunctionBuilder, kernel: Reduce, input: Pointer, body: (x: Vector) => void): void {
   const { input: view } = kernel;
   const { rows, columns } = asLoop(view);
   const source = moving(f, input);
@@ -114,10 +101,4 @@ function emitSum(f: FunctionBuilder, kernel: Reduce, input: Pointer, out: Pointe
   const high = f.let(f.constant(0));
   forAll(f, kernel, input, (x) => accumulate64(f, low, high, x, kernel.square));
   f.storeF32(out, f32.demote(sum64(f, low, high)));
-}
-
-function emitMax(f: FunctionBuilder, kernel: Reduce, input: Pointer, out: Pointer): void {
-  const largest = f.let(neutral(f, kernel));
-  forAll(f, kernel, input, (x) => f.set(largest, f32x4.max(largest, x)));
-  f.store(out, maxLanes(f, largest), 0, 1);
 }
