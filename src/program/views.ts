@@ -45,6 +45,7 @@ export function withViews<K extends Kernel>(kernel: K, place: (view: View) => Vi
       loads: kernel.loads.map(place),
       stores: kernel.stores.map((store) => ({ ...store, to: place(store.to) })),
     };
-  const entries = Object.entries(kernel).map(([key, value]) => [key, isView(value) ? place(value) : value]);
-  return Object.fromEntries(entries) as K;
+  const made: Record<string, unknown> = { ...kernel };
+  for (const key in made) if (isView(made[key])) made[key] = place(made[key]);
+  return made as K;
 }

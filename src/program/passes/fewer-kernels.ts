@@ -4,6 +4,7 @@
  *   a copy of what a chain stores            is one more store of that chain
  *   a sum of a product and a stored value    is added up by the product, on that value
  */
+import { listed } from "../../graph/maps.js";
 import {
   type Buffer,
   type Chain,
@@ -137,8 +138,7 @@ function overlap(a: View, b: View): boolean {
 function usesOf(statements: readonly Statement[]): Map<number, Kernel[]> {
   const uses = new Map<number, Kernel[]>();
   for (const statement of statements)
-    for (const kernel of kernelsIn(statement))
-      for (const { buffer } of viewsOf(kernel)) uses.set(buffer, [...(uses.get(buffer) ?? []), kernel]);
+    for (const kernel of kernelsIn(statement)) for (const { buffer } of viewsOf(kernel)) listed(uses, buffer, kernel);
   return uses;
 }
 

@@ -76,11 +76,12 @@ export function inPlace(buffers: readonly Buffer[], statements: readonly Stateme
   };
   const visit = (kernel: Kernel, at: Moment): void => {
     if (kernel.kind !== "chain") return;
+    const places = kernel.loads.map(columnsOf);
     const pairs = kernel.stores.flatMap(({ value, to }) => {
       const young = columnsOf(to);
       const operands = operandsOf(kernel, value);
       return kernel.loads.flatMap((from, load): Pair[] => {
-        const old = columnsOf(from);
+        const old = places[load];
         if (!young || !old || from.rows !== to.rows || from.columns !== to.columns) return [];
         const [overlap, { since }] = [Math.min(old.width, young.width), matrices.get(old.host)!];
         return [{ from, to, overlap, isOperand: operands.has(load), since }];

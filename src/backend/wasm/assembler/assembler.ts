@@ -3,7 +3,7 @@
  * kept once, and the module is encoded to bytes. Memory is imported, so that the host and several modules share it.
  */
 import { kept } from "../../../graph/maps.js";
-import { bytes, type Code, section, text, toBytes, unsigned, vector } from "./encoding.js";
+import { bitsOf, bytes, type Code, section, text, toBytes, unsigned, vector } from "./encoding.js";
 import {
   type F32,
   f32x4,
@@ -95,12 +95,6 @@ export interface ModuleBuilder {
   /** The whole module. */
   code(): Code;
   encode(): Uint8Array<ArrayBuffer>;
-}
-
-const floatBits = new DataView(new ArrayBuffer(4));
-function bitsOf(value: number): number {
-  floatBits.setFloat32(0, value);
-  return floatBits.getInt32(0);
 }
 
 const STORE_F32 = bytes(0x38);

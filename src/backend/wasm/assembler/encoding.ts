@@ -35,19 +35,15 @@ export function signed(value: number): Code {
   return code + oneByte[rest & 0x7f]!;
 }
 
-const scratch = new DataView(new ArrayBuffer(8));
-const stored = (size: number): Code => bytes(...new Uint8Array(scratch.buffer, 0, size));
-
-/** Four little-endian bytes of a float32. */
-export function float32(value: number): Code {
-  scratch.setFloat32(0, value, true);
-  return stored(4);
-}
-
 /** Four little-endian bytes of an int32. */
-export function int32(value: number): Code {
-  scratch.setInt32(0, value, true);
-  return stored(4);
+export const int32 = (value: number): Code =>
+  bytes(value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, value >>> 24);
+
+const floatBits = new DataView(new ArrayBuffer(4));
+/** The bits of a float32, as an int32. */
+export function bitsOf(value: number): number {
+  floatBits.setFloat32(0, value);
+  return floatBits.getInt32(0);
 }
 
 export function text(value: string): Code {

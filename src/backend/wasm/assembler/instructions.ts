@@ -2,7 +2,7 @@
  * The instructions that kernels use, as typed expressions: `f32x4.add(a, b)` is the code that leaves a sum on the stack. An expression
  * is code, not a value: used twice it is computed twice, so what is needed again goes into a local (`f.let`).
  */
-import { bytes, type Code, float32, int32, signed, unsigned } from "./encoding.js";
+import { bitsOf, bytes, type Code, int32, signed, unsigned } from "./encoding.js";
 
 export type ValueType = "i32" | "f32" | "f64" | "v128";
 
@@ -65,7 +65,7 @@ export const choose = (condition: I32, a: I32, b: I32): I32 =>
 export const plus = (base: I32, bytes: number): I32 => (bytes === 0 ? base : i32.add(base, i32.const(bytes)));
 
 export const f32 = {
-  const: (x: number): F32 => value("f32", bytes(0x43) + float32(x)),
+  const: (x: number): F32 => value("f32", bytes(0x43) + int32(bitsOf(x))),
   load: load("f32", bytes(0x2a)),
   ne: binary<"f32", "f32", "i32">("i32", bytes(0x5c)),
   sub: binary<"f32", "f32", "f32">("f32", bytes(0x93)),
