@@ -32,16 +32,15 @@ export function oncePerShape(emission: Emission): EmitKernel {
   const emitted = new Map<string, { readonly calls: Calls; readonly places: readonly string[] }>();
   return (kernel, prepared) => {
     const views: View[] = [];
-    const firsts = new Map<number, View>();
-    const steps = new Set<number>();
+    const firsts = new Map<number, readonly [number: number, view: View]>();
+    const moves = new Map<number, number>();
     const shape = withViews(kernel, (view) => {
       views.push(view);
       const { buffer, offset, rows, columns, stride, step, perRow } = view;
-      const first = kept(firsts, buffer, () => view);
-      steps.add(step);
-      const [number, moves] = [[...firsts.values()].indexOf(first), [...steps].indexOf(step)];
+      const [number, first] = kept(firsts, buffer, () => [firsts.size, view]);
+      const move = kept(moves, step, () => moves.size);
       const type = emission.typeOf(view);
-      return [number, offset - first.offset, rows, columns, stride, moves, perRow, type].join(" ") as never;
+      return [number, offset - first.offset, rows, columns, stride, move, perRow, type].join(" ") as never;
     });
     // JSON knows neither −0 nor infinities.
     const numbers = (kernel.kind === "chain" ? kernel.code : [kernel]).map((each) =>
