@@ -79,9 +79,8 @@ async function trainedText(api: typeof source, threads: number) {
   let written = "";
   for await (const character of api.generate(predictor, text.vocabulary, { length: 40, temperature: 0 }))
     written += character;
-  const shared = trainer.threads;
   trainer.dispose();
-  return { losses, written, shared };
+  return { losses, written, threads: trainer.threads };
 }
 
 const training = "adam createTrainer crossEntropy dense embedding lstm recurrent sequential".split(" ");
