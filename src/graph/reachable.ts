@@ -11,6 +11,6 @@ export function reachable(
 ): Tensor[] {
   const found = new Set(roots);
   // Those added meanwhile are visited too.
-  for (const tensor of found) for (const input of inputsOf(tensor)) found.add(input);
+  for (const tensor of found) inputsOf(tensor).forEach(found.add, found);
   return [...found].sort((a, b) => a.id - b.id);
 }

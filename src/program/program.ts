@@ -278,4 +278,4 @@ export function writes(kernel: Kernel): readonly View[] {
 }
 
 /** The views a kernel reads, and those it writes. */
-export const viewsOf = (kernel: Kernel): View[] => [...reads(kernel), ...writes(kernel)];
+export const viewsOf = (kernel: Kernel): View[] => reads(kernel).concat(writes(kernel));

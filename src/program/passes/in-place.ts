@@ -83,8 +83,8 @@ export function inPlace(buffers: readonly Buffer[], statements: readonly Stateme
       return kernel.loads.flatMap((from, load): Pair[] => {
         const old = places[load];
         if (!young || !old || from.rows !== to.rows || from.columns !== to.columns) return [];
-        const [overlap, { since }] = [Math.min(old.width, young.width), matrices.get(old.host)!];
-        return [{ from, to, overlap, isOperand: operands.has(load), since }];
+        const overlap = Math.min(old.width, young.width);
+        return [{ from, to, overlap, isOperand: operands.has(load), since: matrices.get(old.host)!.since }];
       });
     });
     // What covers the most comes first (all gates with all their gradients, before anything lies on one of them), then what
@@ -167,7 +167,7 @@ function operandsOf({ loads, code }: Chain, value: number): Set<number> {
   const operands = new Set([value]);
   for (const operand of operands) {
     const instruction = code[operand - loads.length];
-    if (instruction && "args" in instruction) for (const argument of instruction.args) operands.add(argument);
+    if (instruction && "args" in instruction) instruction.args.forEach(operands.add, operands);
   }
   return operands;
 }
