@@ -112,6 +112,17 @@ describe("the built package", () => {
     }
   }, 60_000);
 
+  it("has V8 compile what trains with its file", async () => {
+    const files = (await readdir(dist)).filter((file) => file.endsWith(".js"));
+    const codes = await Promise.all(files.map((file) => readFile(join(dist, file), "utf8")));
+    const kernels = codes.filter((code) => code.includes("// src/backend/wasm/kernels/"));
+    expect(kernels).not.toEqual([]);
+    for (const code of kernels) {
+      expect(code).toMatch(/^var \w+ = \(function /m);
+      expect(code).not.toMatch(/^(async )?function /m);
+    }
+  });
+
   it("imports nothing but its own few files, so that it loads at once and without a bundler", async () => {
     const files = (await readdir(dist)).filter((file) => file.endsWith(".js"));
     const codeOf = (file: string): Promise<string> => readFile(join(dist, file), "utf8");

@@ -51,10 +51,7 @@ export function anatomyOf(roots: readonly Tensor[]): Anatomy {
     }
     tensors.push(tensor);
   }
-  for (const tensor of tensors)
-    tensor.inputs.forEach((input, i, all) => {
-      if (all.indexOf(input) === i) listed(readers, input, tensor);
-    });
+  for (const tensor of tensors) for (const input of new Set(tensor.inputs)) listed(readers, input, tensor);
   return { outer, loops, tensors, readers, held, varying };
 }
 
